@@ -1,0 +1,38 @@
+"""PyTorch as the backend: the network itself, on the CPU or an accelerator."""
+
+import torch
+from torch import Tensor
+
+from ..layers.attention import MIB, ContextualAttention
+from ..models.base import Generator
+
+ACCELERATOR_BUDGET = 1024 * MIB
+"""Scores that attention may hold at once on an accelerator, where large products pay."""
+
+
+class TorchBackend:
+    """Runs a generator where it is told to; tensors come back to where they came from."""
+
+    def __init__(self, generator: Generator, device: torch.device | None = None):
+        self.device = device or torch.device("cpu")
+        self.generator = generator.eval().to(self.device)
+        self.contract = generator.contract
+        for module in generator.modules():
+            if isinstance(module, ContextualAttention):
+                module.prune = True  # the pipeline takes nothing but the hole
+                if self.device.type != "cpu":
+                    module.memory_budget = ACCELERATOR_BUDGET
+
+    @torch.inference_mode()
+    def run(self, *inputs: Tensor) -> Tensor:
+        """Tensors as `contract.inputs` describes them -> a tensor as `contract.output` does."""
+        return self.generator(*self._moved(inputs)).to(inputs[0].device)
+
+    @torch.inference_mode()
+    def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:
+        """As `run`, from a given first fill."""
+        filled = self.generator.refine(*self._moved((first_fill, *inputs)))
+        return filled.to(inputs[0].device)
+
+    def _moved(self, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+        return [tensor.to(self.device) for tensor in tensors]

@@ -1,0 +1,64 @@
+"""Command-line flags made from the fields of a dataclass, so that a default stands once.
+
+The help of a flag is `field(metadata={"help": ...})`; a literal type gives choices.
+"""
+
+import argparse
+import types
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+SCALARS = (int, float, str, Path)
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type) -> None:
+    """One --flag per field of the dataclass `settings`; fields without default are required."""
+    hints = get_type_hints(settings)
+    for entry in fields(settings):
+        flag = "--" + entry.name.replace("_", "-")
+        parser.add_argument(flag, **_options(entry, hints[entry.name]))
+
+
+def from_flags(settings: type, args: argparse.Namespace) -> Any:
+    """The dataclass `settings`, filled from parsed flags; raises what its __post_init__ raises."""
+    values = vars(args)
+    return settings(
+        **{
+            entry.name: tuple(values[entry.name])
+            if isinstance(values[entry.name], list)
+            else values[entry.name]
+            for entry in fields(settings)
+        }
+    )
+
+
+def _options(entry: Field[Any], hint: Any) -> dict[str, Any]:
+    default = None if entry.default is MISSING else entry.default
+    text = entry.metadata.get("help", "")
+    if entry.default is not MISSING and default not in (None, (), ""):
+        text += f" (default: {default})"
+    options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": default}
+    if entry.default is MISSING:
+        options["required"] = True
+    return options | _type_options(entry.name, _without_none(hint))
+
+
+def _type_options(name: str, hint: Any) -> dict[str, Any]:
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is tuple:
+        return {"type": get_args(hint)[0], "nargs": "+", "metavar": name.rstrip("s").upper()}
+    if hint in SCALARS:
+        return {"type": hint, "metavar": {Path: "PATH", str: "TEXT"}.get(hint, "N")}
+    raise TypeError(f"no flag can be made for the field {name} of type {hint}")
+
+
+def _without_none(hint: Any) -> Any:
+    """`X | None` -> X."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (inner,) = (part for part in get_args(hint) if part is not type(None))
+        return inner
+    return hint

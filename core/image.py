@@ -1,0 +1,61 @@
+"""Pictures as files and as ComfyUI's tensors; elsewhere they are float NCHW in [0, 1].
+
+This is the door: what reads, writes and converts stands in `image_*.py` and `masks_io.py`, and
+nothing outside of these knows of uint8, (H, W, C) or Pillow.
+"""
+
+import torch
+from torch import Tensor
+
+from .errors import ShapeError
+from .image_read import Picture, read_picture
+from .image_write import save_pixels, write_picture
+from .masks_io import alpha_mask, colour_mask, read_guide, read_mask
+
+__all__ = [
+    "Picture",
+    "alpha_mask",
+    "colour_mask",
+    "from_bhwc",
+    "read_guide",
+    "read_mask",
+    "read_picture",
+    "save_pixels",
+    "side_by_side",
+    "to_bhwc",
+    "write_picture",
+]
+
+
+def from_bhwc(image: Tensor) -> Tensor:
+    """ComfyUI's (B, H, W, 3) -> (B, 3, H, W); a fourth channel, alpha, is left out."""
+    if image.ndim != 4 or image.shape[-1] not in (3, 4):
+        raise ShapeError(f"an image is (B, H, W, 3 or 4), but got {tuple(image.shape)}")
+    return image[..., :3].movedim(-1, 1)
+
+
+def to_bhwc(image: Tensor) -> Tensor:
+    """(B, C, H, W) -> ComfyUI's (B, H, W, C)."""
+    if image.ndim != 4:
+        raise ShapeError(f"an image is (B, C, H, W), but got {tuple(image.shape)}")
+    return image.movedim(1, -1)
+
+
+def side_by_side(pictures: list[Tensor], gap: int = 8) -> Tensor:
+    """Several (1, 3, H, W) -> one, in a row from left to right, `gap` white pixels apart.
+
+    Lower ones stand at the top, on white. Raises ShapeError without pictures or for other shapes.
+    """
+    if not pictures or any(p.ndim != 4 or p.shape[:2] != (1, 3) for p in pictures):
+        raise ShapeError(
+            f"needed are pictures (1, 3, H, W), got {[tuple(p.shape) for p in pictures]}"
+        )
+    height = max(picture.shape[-2] for picture in pictures)
+    width = sum(picture.shape[-1] + gap for picture in pictures) - gap
+    row = torch.ones(1, 3, height, width, dtype=pictures[0].dtype, device=pictures[0].device)
+    left = 0
+    for picture in pictures:
+        h, w = picture.shape[-2:]
+        row[..., :h, left : left + w] = picture
+        left += w + gap
+    return row

@@ -1,0 +1,1 @@
+"""Layers: the maths of the papers, without any network built of them."""

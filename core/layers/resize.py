@@ -1,0 +1,33 @@
+"""Nearest-neighbour reductions that pick the very pixels that TensorFlow picks."""
+
+import torch
+from torch import Tensor
+
+
+def nearest_indices(size: int, out: int) -> Tensor:
+    """Source index of each of `out` positions: tf.image.resize_nearest_neighbor, align_corners.
+
+    All in float32 as TensorFlow computes it: in exact arithmetic some ties fall the other way
+    (54 -> 27, 182 -> 91, ...).
+    """
+    scale = torch.tensor(size - 1.0 if out > 1 else size) / torch.tensor(max(out - 1.0, 1.0))
+    position = torch.arange(out, dtype=torch.float32) * scale
+    # Halves go up, where torch.round takes the even neighbour; adding 0.5 first would round twice.
+    up = position - position.floor() >= 0.5
+    return (position.floor().long() + up).clamp(max=size - 1)
+
+
+def nearest_reduce(x: Tensor, factor: int, *, align_corners: bool) -> Tensor:
+    """Shrink the last two axes by `factor`, one pixel kept per output pixel.
+
+    align_corners: TensorFlow's choice of pixels; otherwise every `factor`-th from the first.
+    Shape: (..., H, W) -> (..., H / factor, W / factor); H and W must be divisible by `factor`.
+    """
+    if factor == 1:
+        return x
+    if not align_corners:
+        return x[..., ::factor, ::factor]
+    for axis in (-2, -1):
+        size = x.shape[axis]
+        x = x.index_select(axis, nearest_indices(size, size // factor).to(x.device))
+    return x

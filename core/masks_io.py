@@ -1,0 +1,101 @@
+"""Masks and guides from files, or from a picture's transparency or colour."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import ImageColor
+from torch import Tensor
+
+from .errors import ConfigError, ImageError, ShapeError
+from .image_modes import luma
+from .image_read import Picture, read_picture
+
+
+def read_mask(
+    path: Path, size: tuple[int, int], *, invert: bool = False, rescale: bool = False
+) -> Tensor:
+    """Read a mask file of any mode for a picture of `size` (height, width).
+
+    Returns (1, 1, H, W) in [0, 1], 1 = hole: how white and how opaque the file is. `invert`
+    makes black the hole. `rescale` fits another size by nearest neighbours.
+    Raises ShapeError for another size without `rescale`, ImageError for a bad file.
+    """
+    picture = read_picture(path)
+    mask = _light(picture)
+    if picture.alpha is not None:
+        mask = mask * picture.alpha
+    mask = _fitted(path, mask, size, rescale=rescale, mode="nearest-exact")
+    return 1 - mask if invert else mask
+
+
+def alpha_mask(picture: Picture) -> Tensor:
+    """The picture's transparency, (1, 1, H, W) in [0, 1]: transparent = hole = 1."""
+    if picture.alpha is None:
+        raise ImageError("the picture has no transparency to take the mask from; give a mask file")
+    return 1 - picture.alpha
+
+
+def colour_mask(picture: Picture, colour: str, *, tolerance: float = 0.0) -> Tensor:
+    """The pixels of one colour, such as "#ff00ff" or "magenta", as a mask (1, 1, H, W), 1 = hole.
+
+    Each channel may differ by `tolerance` (0 to 1) and half an 8-bit step.
+    Raises ConfigError for an unknown colour.
+    """
+    try:
+        wanted = ImageColor.getrgb(colour)[:3]
+    except ValueError:
+        raise ConfigError(
+            f"{colour!r} is no colour; give it as '#ff00ff' or by name, as 'magenta'"
+        ) from None
+    close = torch.ones_like(picture.pixels[:, :1], dtype=torch.bool)
+    for channel, value in enumerate(wanted):
+        distance = (picture.pixels[:, channel : channel + 1] - value / 255).abs()
+        close &= distance <= tolerance + 0.5 / 255
+    return close.float()
+
+
+def read_guide(
+    path: Path, size: tuple[int, int], *, channels: int, rescale: bool = False
+) -> Tensor:
+    """Read a sketch (1 channel) or a colour drawing (3 channels) for a picture of `size`.
+
+    Returns (1, channels, H, W) in [0, 1], 0 = nothing drawn. A sketch has light lines on dark;
+    where the file has transparency, its lines are what is opaque, of whatever colour. Colour is
+    dimmed by transparency. `rescale` fits another size, smoothly.
+    Raises ShapeError for another size without `rescale`, ImageError for a bad file.
+    """
+    if channels not in (1, 3):
+        raise ShapeError(f"a guide file gives 1 or 3 channels, but {channels} are wanted")
+    picture = read_picture(path)
+    alpha = picture.alpha
+    drawn_in_alpha = alpha is not None and bool((alpha < 1).any())
+    if channels == 3:
+        guide = picture.pixels if alpha is None else picture.pixels * alpha
+    elif alpha is not None and drawn_in_alpha:
+        guide = alpha
+    else:
+        guide = _light(picture)
+    return _fitted(path, guide, size, rescale=rescale, mode="bilinear")
+
+
+def _light(picture: Picture) -> Tensor:
+    return torch.from_numpy(np.clip(luma(picture.pixels[0].numpy()), 0, 1))[None, None]
+
+
+def _fitted(
+    path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool, mode: str
+) -> Tensor:
+    height, width = layer.shape[-2:]
+    if (height, width) == tuple(size):
+        return layer
+    if not rescale:
+        raise ShapeError(
+            f"{path} is {height} x {width} pixels (height x width) but the picture is "
+            f"{size[0]} x {size[1]}; give one of the same size or ask for rescaling"
+        )
+    if mode == "bilinear":
+        smooth = F.interpolate(layer, tuple(size), mode=mode, antialias=True)
+        return smooth.clamp(0, 1)
+    return F.interpolate(layer, tuple(size), mode=mode)

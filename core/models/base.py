@@ -1,0 +1,28 @@
+"""What every network that fills pictures has in common."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..contract import Contract
+from ..errors import ConfigError
+
+
+class Generator(nn.Module):
+    """A network that fills pictures; `forward` takes the contract's inputs in their order."""
+
+    config: Any
+    """The frozen dataclass that it was built from."""
+    contract: Contract
+
+    def stages(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Every stage's fill, the last one being what `forward` returns; losses need them all."""
+        return (self(*inputs),)
+
+    def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:
+        """Fill from a given first fill instead of the network's own coarse stage.
+
+        first_fill: as `contract.output`. Raises ConfigError where the network has no such stage
+        (`contract.refines` says so beforehand).
+        """
+        raise ConfigError(f"{type(self).__name__} has no second stage; run it from the start")

@@ -1,0 +1,51 @@
+"""From the name of an architecture to its configuration and network: one line per architecture."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .config import DeepFillConfig
+from .errors import ConfigError
+from .models.base import Generator
+from .models.deepfill import DeepFill
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What builds one kind of network."""
+
+    config: Callable[..., Any]
+    generator: Callable[[Any], Generator]
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "deepfillv2": Architecture(DeepFillConfig, DeepFill),
+}
+
+
+def build_generator(config: Any) -> Generator:
+    """A fresh generator of `config`, in training mode on the CPU, weights at random."""
+    return ARCHITECTURES[architecture_of(config)].generator(config)
+
+
+def architecture_of(config: Any) -> str:
+    """The name under which the class of `config` is registered."""
+    for name, architecture in ARCHITECTURES.items():
+        if isinstance(config, architecture.config):  # type: ignore[arg-type]  # a class, called
+            return name
+    raise ConfigError(f"no architecture has settings of the type {type(config).__name__}")
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Plain values, for JSON."""
+    return asdict(config)
+
+
+def config_from_dict(name: str, values: dict[str, Any]) -> Any:
+    """The inverse of `config_to_dict`. Raises ConfigError if name or settings are unknown."""
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"the architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
+    try:
+        return ARCHITECTURES[name].config(**values)
+    except TypeError as problem:
+        raise ConfigError(f"settings of another version of {name}: {problem}") from None

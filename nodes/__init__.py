@@ -1,0 +1,1 @@
+"""ComfyUI nodes: thin shells round core, loaded only by the root package."""

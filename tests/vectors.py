@@ -1,0 +1,50 @@
+"""Conformance vectors: outputs of the reference implementations on small seeded networks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+DATA = Path(__file__).parent / "data"
+
+
+class Vectors:
+    """One set: tensors by key, floats as float64, and the configuration of the set."""
+
+    def __init__(self, name: str):
+        with safe_open(str(DATA / f"{name}.safetensors"), "pt") as file:
+            self.tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}
+            self.config: dict[str, Any] = json.loads(file.metadata()["config"])
+
+    def __getitem__(self, key: str) -> Tensor:
+        tensor = self.tensors[key]
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    def mask(self, key: str) -> Tensor:
+        """A mask as float64."""
+        return self.tensors[key].double()
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Everything below `prefix`, keys without it."""
+        return {
+            key[len(prefix) :]: self[key] for key in self.tensors if key.startswith(prefix)
+        }
+
+
+def from_tensorflow(tensors: dict[str, Tensor], network: Any) -> dict[str, Tensor]:
+    """TensorFlow variables -> the state dict of `network`, found by the names of its layers.
+
+    inpaint_net/conv13_upsample/conv13_upsample_conv/kernel (HWIO) -> ...conv13_upsample.conv.weight
+    """
+    paths = {name.rpartition(".")[2]: name for name, _ in network.named_modules()}
+    state = {}
+    for key, tensor in tensors.items():
+        _, layer, *_, kind = key.split("/")
+        path = f"{paths[layer]}.conv"
+        if kind == "kernel":
+            state[f"{path}.weight"] = tensor.permute(3, 2, 0, 1).contiguous()
+        else:
+            state[f"{path}.{kind}"] = tensor
+    return state

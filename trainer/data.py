@@ -1,0 +1,209 @@
+"""Training samples: crop, mask and lines, each a function of (seed, sample number) and no more.
+
+That is what makes a resumed run the run that was not interrupted, whatever the workers did.
+"""
+
+import io
+import tarfile
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from core.errors import TrainingError
+from core.masks import BrushStyle, box_mask, free_form_mask
+from core.sketch import canny_lines
+
+from .config import TrainConfig
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+class Batch(NamedTuple):
+    """image (N, 3, H, W) in [-1, 1], mask and sketch (N, 1, H, W) of 0 and 1; float32."""
+
+    image: Tensor
+    mask: Tensor
+    sketch: Tensor
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a picture lies: a file, or bytes inside a tar shard."""
+
+    path: Path
+    offset: int = 0
+    length: int = -1
+
+    def read(self) -> bytes:
+        """The encoded picture."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+def find_pictures(sources: Sequence[Path]) -> list[Entry]:
+    """Every picture in folders (recursively) and uncompressed tar shards, in a fixed order.
+
+    Side files with a second suffix (KEY.edge.png, KEY.seg.png) are left out.
+    Raises TrainingError for a source that is missing, damaged or without pictures.
+    """
+    entries: list[Entry] = []
+    for source in sources:
+        found = list(_in_folder(source) if source.is_dir() else _in_tar(source))
+        if not found:
+            raise TrainingError(f"no pictures in {source}; it needs {', '.join(sorted(SUFFIXES))}")
+        entries += found
+    return entries
+
+
+def _in_folder(folder: Path) -> Iterator[Entry]:
+    for path in sorted(folder.rglob("*")):
+        if _is_picture(path.name) and path.is_file():
+            yield Entry(path)
+
+
+def _in_tar(shard: Path) -> Iterator[Entry]:
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                if member.isfile() and _is_picture(Path(member.name).name):
+                    yield Entry(shard, member.offset_data, member.size)
+    except (OSError, tarfile.TarError) as problem:
+        raise TrainingError(
+            f"{shard} is neither a folder nor a readable .tar shard ({problem})"
+        ) from None
+
+
+def _is_picture(name: str) -> bool:
+    first, *suffixes = name.lower().split(".")
+    return bool(first) and len(suffixes) == 1 and "." + suffixes[0] in SUFFIXES
+
+
+class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Sample k for every k >= 0: epochs of shuffled pictures without end."""
+
+    def __init__(self, entries: Sequence[Entry], config: TrainConfig):
+        self.entries = entries
+        self.config = config
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 tensors: image (3, crop, crop), mask and sketch (1, crop, crop)."""
+        config = self.config
+        random = np.random.default_rng((config.seed, 1, k))
+        image = self._crop(self._decode(self._index(k)), random)
+        mask = training_mask(config, random)
+        lines = torch.zeros_like(mask)
+        if random.random() < config.sketch_share:
+            lines = training_lines(image, random)
+        return image, mask, lines
+
+    def _index(self, k: int) -> int:
+        epoch, place = divmod(k, len(self.entries))
+        if self._order[0] != epoch:
+            random = np.random.default_rng((self.config.seed, 0, epoch))
+            self._order = (epoch, random.permutation(len(self.entries)))
+        return int(self._order[1][place])
+
+    def _decode(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8, from the cache if it is there."""
+        if index in self._cache:
+            return self._cache[index]
+        entry = self.entries[index]
+        try:
+            with Image.open(io.BytesIO(entry.read())) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+        except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+            place = f" at byte {entry.offset}" if entry.length >= 0 else ""
+            raise TrainingError(
+                f"{entry.path}{place} is not a readable picture ({problem}); remove or replace it"
+            ) from None
+        if self._cached_bytes + pixels.nbytes <= self.config.cache_mib << 20:
+            self._cache[index] = pixels
+            self._cached_bytes += pixels.nbytes
+        return pixels
+
+    def _crop(self, pixels: np.ndarray, random: np.random.Generator) -> Tensor:
+        """A random zoom, place and flip: (3, crop, crop) uint8."""
+        crop = self.config.crop
+        height, width = pixels.shape[:2]
+        least = crop / min(height, width)
+        zoom = max(least, random.uniform(min(self.config.zoom, 1.0), 1.0))
+        side = crop / zoom
+        left = random.uniform(0, max(width - side, 0))
+        top = random.uniform(0, max(height - side, 0))
+        area = (left, top, min(left + side, width), min(top + side, height))
+        resample = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.LANCZOS
+        picture = Image.fromarray(pixels).resize((crop, crop), resample, box=area)
+        out = torch.from_numpy(np.array(picture)).movedim(-1, 0)
+        return out.flip(-1) if random.random() < 0.5 else out
+
+
+def training_mask(config: TrainConfig, random: np.random.Generator) -> Tensor:
+    """Free-form strokes, for some samples with a box: (1, crop, crop) uint8, never all hole."""
+    size = (config.crop, config.crop)
+    thin, thick = (edge * config.brush for edge in BrushStyle().width)
+    mask = free_form_mask(size, random, BrushStyle(width=(thin, thick)))
+    if random.random() < config.box_share:
+        box = box_mask(size, random)
+        mask = box if random.random() < 0.5 else torch.maximum(mask, box)
+    return mask[0].to(torch.uint8)
+
+
+def training_lines(image: Tensor, random: np.random.Generator) -> Tensor:
+    """Edges of the true picture, finer or coarser, some lines left out: (1, H, W) uint8."""
+    high = random.uniform(0.25, 0.7)
+    lines = canny_lines(image, low=0.4 * high, high=high)
+    return drop_lines(lines, random, share=random.uniform(0, 0.5))
+
+
+def drop_lines(lines: Tensor, random: np.random.Generator, *, share: float) -> Tensor:
+    """Remove connected lines at random, about `share` of them, as a hand would leave them out."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(lines[0].numpy(), connectivity=8)
+    kept = random.random(count) >= share
+    kept[0] = False  # the ground
+    return torch.from_numpy(kept[labels])[None].to(torch.uint8)
+
+
+def batches(samples: Samples, config: TrainConfig, start: int, device: torch.device) -> Iterator[Batch]:
+    """Batches from update `start` on, without end."""
+    loader = DataLoader(
+        samples,
+        batch_size=config.batch,
+        sampler=_Counter(start * config.batch),
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        pin_memory=device.type == "cuda",
+    )
+    for image, mask, sketch in loader:
+        yield to_batch(image.to(device), mask.to(device), sketch.to(device))
+
+
+def to_batch(image: Tensor, mask: Tensor, sketch: Tensor) -> Batch:
+    """uint8 samples -> what the networks take."""
+    return Batch(image.float() / 127.5 - 1, mask.float(), sketch.float() * mask)
+
+
+class _Counter:
+    """start, start + 1, ... without end; the sampler of a stream that knows where it stands."""
+
+    def __init__(self, start: int):
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        k = self.start
+        while True:
+            yield k
+            k += 1
