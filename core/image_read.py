@@ -261,8 +261,9 @@ def _key_to_alpha(coding: Coding, samples: Array, key: Array) -> tuple[Coding, A
     mode = {"1": "LA", "L": "LA", "I;16": "LA;16"}.get(coding.mode)
     mode = mode or coding.mode.replace("RGB", "RGBA")
     colour = samples[..., None] if samples.ndim == 2 else samples
+    if coding.mode == "1":
+        colour, key = colour * np.uint8(255), np.where(key, 255, 0)
     white = int(MODES[mode].white)
     alpha = np.where((colour == key).all(axis=-1), 0, white)
-    scale = 255 if coding.mode == "1" else 1
-    stacked: Array = np.dstack([colour * scale, alpha]).astype(MODES[mode].dtype)
+    stacked: Array = np.dstack([colour, alpha]).astype(MODES[mode].dtype)
     return Coding(mode), stacked

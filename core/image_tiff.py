@@ -11,7 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .image_exif import describing
 from .image_metadata import Metadata
-from .image_modes import MODES, Array, Coding
+from .image_modes import MODES, ZLIB_LEVEL, Array, Coding
 
 HEADER = b"II*\0" + struct.pack("<I", 8)
 
@@ -41,7 +41,7 @@ def write_tiff(
         file.write(HEADER + reserved)
         start = file.tell()
         for block in blocks:
-            strip = zlib.compress(_strip_bytes(block, coding), 4)
+            strip = zlib.compress(_strip_bytes(block, coding), ZLIB_LEVEL)
             offsets.append(file.tell() - start)
             lengths.append(file.write(strip))
         file.seek(0)

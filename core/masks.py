@@ -4,6 +4,7 @@ Every function gives a float32 tensor (1, 1, height, width), 1 = hole, 0 = known
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,3 +140,12 @@ def _stroke(draw: ImageDraw.ImageDraw, points: list[tuple[int, int]], width: int
 
 def _to_tensor(canvas: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(canvas, dtype=np.float32))[None, None]
+
+
+KINDS: dict[str, Callable[[Size, int], Tensor]] = {
+    "brush": lambda size, seed: free_form_mask(size, np.random.default_rng(seed)),
+    "box": lambda size, seed: box_mask(size, np.random.default_rng(seed)),
+    "official-brush": lambda size, seed: official_brush_mask(size, np.random.RandomState(seed)),
+    "official-box": lambda size, seed: official_box_mask(size, np.random.RandomState(seed)),
+}
+"""Ways to draw a mask by seed."""

@@ -22,7 +22,9 @@ from .registry import architecture_of, build_generator, config_from_dict, config
 FORMAT = 1
 """Raised when older code could no longer read the file rightly."""
 METADATA_KEY = "gatefill"
-DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "deepfillv2-small.safetensors"
+DEFAULT_WEIGHTS = (
+    Path(__file__).resolve().parent.parent / "weights" / "deepfillv2-small.safetensors"
+)
 """The weights that come with the project."""
 
 

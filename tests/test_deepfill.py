@@ -8,7 +8,6 @@ from core.config import PRESETS, DeepFillConfig
 from core.models.deepfill import DeepFill
 
 
-
 @pytest.fixture(scope="module")
 def official() -> Vectors:
     return Vectors("deepfill_official_net")

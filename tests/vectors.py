@@ -28,9 +28,7 @@ class Vectors:
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """Everything below `prefix`, keys without it."""
-        return {
-            key[len(prefix) :]: self[key] for key in self.tensors if key.startswith(prefix)
-        }
+        return {key[len(prefix) :]: self[key] for key in self.tensors if key.startswith(prefix)}
 
 
 def from_tensorflow(tensors: dict[str, Tensor], network: Any) -> dict[str, Tensor]:

@@ -57,7 +57,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise ConfigError(f"--preset is {self.preset!r}; it must be one of {', '.join(PRESETS)}")
+            raise ConfigError(
+                f"--preset is {self.preset!r}; it must be one of {', '.join(PRESETS)}"
+            )
         if self.crop < 64 or self.crop % 8:
             raise ConfigError(f"--crop is {self.crop}; it must be a multiple of 8, at least 64")
         if self.perceptual_weight < 0 or self.gan_weight < 0:

@@ -177,7 +177,9 @@ def drop_lines(lines: Tensor, random: np.random.Generator, *, share: float) -> T
     return torch.from_numpy(kept[labels])[None].to(torch.uint8)
 
 
-def batches(samples: Samples, config: TrainConfig, start: int, device: torch.device) -> Iterator[Batch]:
+def batches(
+    samples: Samples, config: TrainConfig, start: int, device: torch.device
+) -> Iterator[Batch]:
     """Batches from update `start` on, without end."""
     loader = DataLoader(
         samples,

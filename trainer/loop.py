@@ -64,7 +64,9 @@ def train(config: TrainConfig, *, resume: bool = False) -> int:
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:
     """Fresh networks and optimisers, seeded; the generator from `config.init` if given."""
     torch.manual_seed(config.seed)
-    generator = load_weights(config.init) if config.init else build_generator(PRESETS[config.preset])
+    generator = (
+        load_weights(config.init) if config.init else build_generator(PRESETS[config.preset])
+    )
     for module in generator.modules():
         if isinstance(module, ContextualAttention):
             module.memory_budget = ATTENTION_BUDGET

@@ -48,7 +48,9 @@ class Run:
             with whole_file(settings) as part:
                 part.write_text(json.dumps(_plain(self.config), indent=2) + "\n")
         except OSError as problem:
-            raise TrainingError(f"cannot write to {self.folder} ({problem}); name another --out") from None
+            raise TrainingError(
+                f"cannot write to {self.folder} ({problem}); name another --out"
+            ) from None
 
     def latest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read, or None for a fresh run."""

@@ -80,9 +80,7 @@ class DeepFill(Generator):
         weight = self.attention.weights(*features, hole).amax(dim=-1)
         return self.attention.flow(*features, hole), weight[:, None]
 
-    def gates(
-        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None
-    ) -> dict[str, Tensor]:
+    def gates(self, image: Tensor, mask: Tensor, sketch: Tensor | None = None) -> dict[str, Tensor]:
         """Every gate of one forward pass: layer name -> (N, C, h, w) in [0, 1]."""
         with recorded_gates(self) as gates:
             self(image, mask, sketch)

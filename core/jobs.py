@@ -1,0 +1,161 @@
+"""Filling files: one picture or a folder, each with its mask, and a line of report for each."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .contract import THRESHOLD
+from .errors import ImageError, InpaintError
+from .image import (
+    Picture,
+    alpha_mask,
+    colour_mask,
+    read_guide,
+    read_mask,
+    read_picture,
+    write_picture,
+)
+from .image_write import SUFFIXES
+from .pipeline import Inpainter
+
+MASK_ENDINGS = (".mask", "_mask", "-mask")
+SKETCH_ENDINGS = (".sketch", "_sketch", "-sketch")
+"""What may stand after the name of a picture in the name of its mask or sketch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSource:
+    """Where the hole of a picture comes from: a file, its transparency or a colour in it."""
+
+    path: Path | None = None
+    colour: str | None = None
+    """Without a path: the colour that marks the hole; None = transparent pixels are the hole."""
+    tolerance: float = 0.0
+    invert: bool = False
+    rescale: bool = False
+
+    @property
+    def from_alpha(self) -> bool:
+        """Whether transparent pixels are the hole."""
+        return self.path is None and self.colour is None
+
+    def read(self, picture: Picture) -> Tensor:
+        """(1, 1, H, W) in [0, 1], 1 = hole."""
+        if self.path is not None:
+            return read_mask(self.path, picture.size, invert=self.invert, rescale=self.rescale)
+        if self.colour is not None:
+            mask = colour_mask(picture, self.colour, tolerance=self.tolerance)
+        else:
+            mask = alpha_mask(picture)
+        return 1 - mask if self.invert else mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to fill."""
+
+    image: Path
+    mask: MaskSource
+    output: Path
+    sketch: Path | None = None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What came of a job."""
+
+    picture: Picture
+    mask: Tensor
+    completed: Tensor
+    seconds: float
+    """In the network and the pipeline, files not counted."""
+
+
+def fill_file(inpainter: Inpainter, job: Job) -> Filled:
+    """Fill one file and write the result. Raises InpaintError; then nothing was written."""
+    picture = read_picture(job.image)
+    mask = job.mask.read(picture)
+    guides: dict[str, Tensor] = {}
+    if job.sketch is not None:
+        guides["sketch"] = read_guide(
+            job.sketch, picture.size, channels=1, rescale=job.mask.rescale
+        )
+    started = time.perf_counter()
+    completed = inpainter(picture.pixels, mask, **guides)
+    seconds = time.perf_counter() - started
+    alpha = None
+    if job.mask.from_alpha and picture.alpha is not None:
+        # The transparency said where the hole is; what is filled is no longer transparent.
+        alpha = torch.maximum(picture.alpha, (mask > 0).float())
+    write_picture(job.output, picture, completed, alpha=alpha)
+    return Filled(picture, mask, completed, seconds)
+
+
+def report_line(job: Job, **facts: Any) -> dict[str, Any]:
+    """One line of the report, plain values."""
+    mask = str(job.mask.path) if job.mask.path else job.mask.colour or "alpha"
+    return {"image": str(job.image), "mask": mask, "output": str(job.output), **facts}
+
+
+def attempt(inpainter: Inpainter, job: Job) -> dict[str, Any]:
+    """Do the job and say in a report line how it went; only a user's errors are caught."""
+    try:
+        filled = fill_file(inpainter, job)
+    except InpaintError as problem:
+        return report_line(job, status="failed", error=str(problem))
+    return report_line(
+        job,
+        status="done",
+        height=filled.picture.size[0],
+        width=filled.picture.size[1],
+        hole_percent=round(100 * float((filled.mask > THRESHOLD).float().mean()), 3),
+        seconds=round(filled.seconds, 3),
+    )
+
+
+def pair_folder(
+    images: Path, masks: MaskSource, output: Path, sketches: Path | None = None
+) -> Iterator[Job]:
+    """A job per picture below `images`; masks and sketches are found by its relative name.
+
+    The mask of a/b.jpg is a/b, a/b.mask, a/b_mask or a/b-mask with any picture suffix below the
+    folder of masks; a mask that is one file serves every picture. A picture without mask gives a
+    job whose mask is missing, so that it is reported and not passed over.
+    """
+    for image in picture_files(images):
+        if image.stem.endswith((*MASK_ENDINGS, *SKETCH_ENDINGS)):
+            continue  # it lies beside its picture and is not itself one to fill
+        name = image.relative_to(images)
+        source, sketch = masks, sketches
+        if masks.path is not None and masks.path.is_dir():
+            source = replace(masks, path=find_partner(image, masks.path / name, MASK_ENDINGS))
+        if sketches is not None and sketches.is_dir():
+            sketch = find_partner(image, sketches / name, SKETCH_ENDINGS)
+            sketch = sketch if sketch.exists() else None
+        yield Job(image=image, mask=source, output=output / name, sketch=sketch)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Every file below `folder` whose suffix is that of a picture, sorted.
+
+    Raises ImageError if there is none.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise ImageError(f"no pictures in {folder}; it needs files ending in {', '.join(SUFFIXES)}")
+    return found
+
+
+def find_partner(image: Path, beside: Path, endings: tuple[str, ...]) -> Path:
+    """The file named like `beside` but for an ending and suffix; a missing path if none is there."""
+    for ending in ("", *endings):
+        for suffix in SUFFIXES:
+            candidate = beside.with_name(beside.stem + ending + suffix)
+            if candidate.is_file() and not candidate.samefile(image):
+                return candidate
+    return beside.with_suffix(".png")
