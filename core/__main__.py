@@ -1,6 +1,7 @@
 """Fill holes in pictures, draw masks, look into weights.
 
-examples:
+For example:
+
   python -m core fill photo.jpg mask.png -o filled.jpg
   python -m core fill photo.jpg mask.png -o filled.jpg --sketch lines.png --grow 4
   python -m core fill cutout.png -o filled.png                  (transparent pixels are the hole)

@@ -108,7 +108,7 @@ def demo(args: Namespace) -> int:
 
 
 def parse_size(text: str) -> Size:
-    """ "480x640" -> (480, 640), height first. Raises ConfigError for anything else."""
+    """Height and width, as (480, 640) of "480x640". Raises ConfigError for anything else."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match or "0" in match.groups():
         raise ConfigError(f"--size is {text!r}; it must be HEIGHTxWIDTH, as 480x640")

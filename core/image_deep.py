@@ -39,8 +39,8 @@ def is_deep(image: Image.Image) -> bool:
     planar = tags.get(PLANAR_CONFIGURATION, 1)
     if image.mode not in ("RGB", "RGBA", "CMYK") or planar != 1 or "a;" in raw or "X" in raw:
         raise ImageError(
-            f"{image.mode} with more than 8 bits laid out as {raw}, plane order {planar}, would lose "
-            "bits; save it as plain 16-bit RGB or RGBA with interleaved channels, or as 8 bit"
+            f"{image.mode} of more than 8 bits, laid out as {raw}, plane order {planar}, would "
+            "lose bits; save it as plain 16-bit RGB or RGBA with interleaved channels, or as 8 bit"
         )
     return True
 

@@ -15,7 +15,21 @@ DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 EXIF_DIRECTORIES = (0x8769, 0x8825)
 """Shot and place."""
 
-INTEROPERABILITY = 0xA005
+NESTED = 0xA005
+"""Interoperability, a directory inside that of the shot."""
+
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow has been seen to raise for damaged files, and its like."""
 
 
 def upright(exif: bytes) -> tuple[bytes, int]:
@@ -36,14 +50,21 @@ def upright(exif: bytes) -> tuple[bytes, int]:
 
 
 def describing(exif: Image.Exif) -> dict[int, object]:
-    """Of all the tags of a TIFF file, those that say something of the picture, not of the file."""
-    kept: dict[int, object] = {tag: exif[tag] for tag in DESCRIPTIVE if tag in exif}
-    for tag in EXIF_DIRECTORIES:
-        # a directory inside a directory is only an offset here, which would point nowhere
-        values = {key: value for key, value in exif.get_ifd(tag).items() if key != INTEROPERABILITY}
-        if values:
-            kept[tag] = values
-    return kept
+    """Of all the tags of a TIFF file, those that say something of the picture, not of the file.
+
+    Damaged tags, which Pillow could not write again, are dropped, all of them.
+    """
+    rebuilt = Image.Exif()
+    try:
+        rebuilt.update({tag: exif[tag] for tag in DESCRIPTIVE if tag in exif})
+        for tag in EXIF_DIRECTORIES:
+            # a directory inside a directory is only an offset here, which would point nowhere
+            kept = {key: value for key, value in exif.get_ifd(tag).items() if key != NESTED}
+            rebuilt.update({tag: kept} if kept else {})
+        rebuilt.tobytes()
+    except DAMAGE:
+        return {}
+    return dict(rebuilt)
 
 
 def _reset_orientation(data: bytearray, order: str) -> int:

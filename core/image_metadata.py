@@ -51,9 +51,9 @@ def _jpeg_options(image: Image.Image) -> dict[str, Any]:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return {}
     tables = [image.quantization[number] for number in sorted(image.quantization)]
-    options: dict[str, Any] = {"qtables": tables, "progressive": "progressive" in image.info}
-    subsampling = JpegImagePlugin.get_sampling(image)
-    return options | ({"subsampling": subsampling} if subsampling >= 0 else {})
+    subsampling = max(JpegImagePlugin.get_sampling(image), 0)  # -1 is none, or one unknown
+    progressive = "progressive" in image.info
+    return {"qtables": tables, "subsampling": subsampling, "progressive": progressive}
 
 
 def _webp_is_lossless(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """Picture files -> tensors, with all that is needed to write the file again as it was."""
 
 import logging
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from .errors import ImageError
 from .image_deep import deep_mode, is_deep, join_bytes, raw_mode, second_layout, set_layout
+from .image_exif import DAMAGE
 from .image_metadata import Metadata, read_metadata
 from .image_modes import MODES, Array, Coding, decode, row_blocks
 
@@ -120,13 +120,16 @@ def _explaining(path: Path) -> Iterator[None]:
             f"{path} is not a picture that can be read; needed is an undamaged file of one of "
             f"{', '.join(FORMATS)} with at most 16 bits per sample, or float gray"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as problem:
+    except DAMAGE as problem:
         raise ImageError(f"{path} is damaged or cut off ({problem}); get it anew") from problem
 
 
 @contextmanager
 def _unlimited() -> Iterator[None]:
-    """Without Pillow's own pixel limit and its warnings, both of which are global settings."""
+    """Without Pillow's own pixel limit and its warnings.
+
+    Both are settings of the whole process, so only one thread at a time may change them.
+    """
     with _pillow_settings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -141,6 +144,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """The file's header, checked; the pixels are not yet decoded."""
     with _unlimited():
         image = Image.open(path, formats=FORMATS)
+        frames = getattr(image, "n_frames", 1)
     with image:
         width, height = image.size
         if width * height == 0:
@@ -150,7 +154,6 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
                 f"the picture has {height} x {width} pixels, more than the {max_pixels} allowed; "
                 "make it smaller or raise the limit"
             )
-        frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             raise ImageError(
                 f"the file holds {frames} pictures (an animation or several pages); save the one "
@@ -162,8 +165,8 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _load(image: Image.Image) -> None:
-    large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0)
-    with _unlimited() if large else nullcontext():
+    # TIFF alone looks at the limit again, and warns of damaged tags.
+    with _unlimited() if image.format == "TIFF" else nullcontext():
         image.load()
 
 
@@ -186,7 +189,8 @@ def _read_native(path: Path, image: Image.Image) -> Native:
     key = image.info.get("transparency")
     if key is not None and mode != "P":
         coding, samples = _key_to_alpha(coding, samples, np.multiply(key, KEY_SCALES.get(raw, 1)))
-    metadata, orientation = read_metadata(path, image, turned)
+    with _unlimited():
+        metadata, orientation = read_metadata(path, image, turned)
     if orientation > 1:
         samples = np.ascontiguousarray(TRANSFORMS[orientation](samples))
     return Native(samples, coding, metadata)

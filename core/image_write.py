@@ -70,7 +70,7 @@ WITH_ALPHA = {
 }
 """Mode without transparency -> the mode for a picture that gains some."""
 
-MAX_SIDE = {"JPEG": 65535, "WEBP": 16383}
+MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 
 MAX_JPEG_EXIF = 65533
 
@@ -229,7 +229,7 @@ def _canvas(blocks: Iterator[Array], size: tuple[int, int], coding: Coding) -> I
 def _options(form: str, coding: Coding, metadata: Metadata) -> dict[str, Any]:
     """Pillow's save options for the compression."""
     if form == "JPEG":
-        return {"quality": 95, "subsampling": 0} | metadata.jpeg
+        return metadata.jpeg or {"quality": 95, "subsampling": 0}
     if form == "WEBP":
         # exact: colour under full transparency is kept too
         return {"lossless": not metadata.lossy, "quality": 95, "exact": True}

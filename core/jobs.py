@@ -152,7 +152,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def find_partner(image: Path, beside: Path, endings: tuple[str, ...]) -> Path:
-    """The file named like `beside` but for an ending and suffix; a missing path if none is there."""
+    """The file named like `beside` but for ending and suffix; a missing path if there is none."""
     for ending in ("", *endings):
         for suffix in SUFFIXES:
             candidate = beside.with_name(beside.stem + ending + suffix)

@@ -45,7 +45,7 @@ def wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
 def gradient_penalty(
     score: Callable[[Tensor], Tensor], x: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """mean over items of (|gradient of the score at x| - 1)^2 (Gulrajani et al. 2017, eq. 3).
+    """Mean over items of (|gradient of the score at x| - 1)^2 (Gulrajani et al. 2017, eq. 3).
 
     mask (N, 1, H, W) multiplies the squared gradient, as in SC-FEGAN.
     """

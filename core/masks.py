@@ -58,7 +58,9 @@ def official_box_mask(
     """
     if box is None:
         high, wide = size[0] // 2, size[1] // 2
-        top, left = (int(random.randint(0, n - m + 1)) for n, m in zip(size, (high, wide)))
+        top, left = (
+            int(random.randint(0, n - m + 1)) for n, m in zip(size, (high, wide), strict=True)
+        )
         box = (top, left, high, wide)
     top, left, high, wide = box
     dy, dx = (int(random.randint(delta // 2 + 1)) for delta in max_delta)
@@ -118,7 +120,7 @@ def box_mask(
     """A rectangle somewhere inside; its sides are that fraction of the picture's."""
     mask = torch.zeros(1, 1, *size)
     spans = [max(1, round(n * random.uniform(*side))) for n in size]
-    top, left = (int(random.integers(0, n - m + 1)) for n, m in zip(size, spans))
+    top, left = (int(random.integers(0, n - m + 1)) for n, m in zip(size, spans, strict=True))
     mask[..., top : top + spans[0], left : left + spans[1]] = 1
     return mask
 

@@ -90,10 +90,11 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[WeightsInfo, dict[str, Ten
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
-            slices = {name: file.get_slice(name) for name in file.keys()}
+            names = list(file.keys())
+            slices = {name: file.get_slice(name) for name in names}
             shapes = [part.get_shape() for part in slices.values()]
             dtypes = sorted({part.get_dtype() for part in slices.values()})
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}
+            tensors = {name: file.get_tensor(name) for name in names} if with_tensors else {}
     except (SafetensorError, OSError, ValueError) as problem:
         raise WeightsError(
             f"{path} is damaged or not a safetensors file ({problem}); get a fresh copy"

@@ -263,7 +263,9 @@ def test_a_transparent_colour_becomes_alpha(tmp_path, mode, key, kept):
 
 def test_a_transparent_gray_of_four_bits_is_found(tmp_path):
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0))
     body = chunk(b"tRNS", b"\0\x05") + chunk(b"IDAT", zlib.compress(b"\0\x54"))

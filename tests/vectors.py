@@ -15,7 +15,8 @@ class Vectors:
 
     def __init__(self, name: str):
         with safe_open(str(DATA / f"{name}.safetensors"), "pt") as file:
-            self.tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}
+            names = list(file.keys())
+            self.tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
             self.config: dict[str, Any] = json.loads(file.metadata()["config"])
 
     def __getitem__(self, key: str) -> Tensor:
@@ -26,9 +27,11 @@ class Vectors:
         """A mask as float64."""
         return self.tensors[key].double()
 
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        """Everything below `prefix`, keys without it."""
-        return {key[len(prefix) :]: self[key] for key in self.tensors if key.startswith(prefix)}
+    def under(self, prefix: str, keep: str = "") -> dict[str, Tensor]:
+        """Everything below `prefix`, keys without it but for `keep`."""
+        return {
+            keep + key[len(prefix) :]: self[key] for key in self.tensors if key.startswith(prefix)
+        }
 
 
 def from_tensorflow(tensors: dict[str, Tensor], network: Any) -> dict[str, Tensor]:
@@ -39,9 +42,11 @@ def from_tensorflow(tensors: dict[str, Tensor], network: Any) -> dict[str, Tenso
     paths = {name.rpartition(".")[2]: name for name, _ in network.named_modules()}
     state = {}
     for key, tensor in tensors.items():
-        _, layer, *_, kind = key.split("/")
-        path = f"{paths[layer]}.conv"
-        if kind == "kernel":
+        layer = next(part for part in key.split("/") if part in paths)
+        path, kind = f"{paths[layer]}.conv", key.rpartition("/")[2]
+        if kind == "u":
+            state[f"{paths[layer]}.u"] = tensor.flatten()
+        elif kind == "kernel":
             state[f"{path}.weight"] = tensor.permute(3, 2, 0, 1).contiguous()
         else:
             state[f"{path}.{kind}"] = tensor

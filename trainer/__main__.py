@@ -1,8 +1,9 @@
-"""Train an inpainting network on a folder of pictures.
+r"""Train an inpainting network on a folder of pictures.
 
-examples:
+For example:
+
   python -m trainer --data photos/ --out runs/first --preset deepfillv2-sketch
-  python -m trainer --data a.tar b.tar --out runs/second --crop 128 --batch 16 --l1 areas \\
+  python -m trainer --data a.tar b.tar --out runs/second --crop 128 --batch 16 --l1 areas \
       --gan-start 4000 --bf16 --channels-last --compile
   python -m trainer --data photos/ --out runs/first --preset deepfillv2-sketch --resume
 

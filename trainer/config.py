@@ -62,15 +62,21 @@ class TrainConfig:
             )
         if self.crop < 64 or self.crop % 8:
             raise ConfigError(f"--crop is {self.crop}; it must be a multiple of 8, at least 64")
-        if self.perceptual_weight < 0 or self.gan_weight < 0:
-            raise ConfigError("--perceptual-weight and --gan-weight must not be negative")
-        for name in ("steps", "batch", "log_every", "sample_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag} is {getattr(self, name)}; it must be at least 1")
-        if not 0.1 <= self.brush <= 4:
-            raise ConfigError(f"--brush is {self.brush}; it must be from 0.1 to 4")
-        for name in ("zoom", "box_share", "sketch_share", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag} is {getattr(self, name)}; it must be from 0 to 1")
+        for names, low, high in RANGES:
+            for name in names.split():
+                value = getattr(self, name)
+                if not low <= value <= high:
+                    flag = name.replace("_", "-")
+                    raise ConfigError(f"--{flag} is {value}; it must be from {low} to {high}")
+
+
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("steps batch log_every sample_every save_every keep", 1, 10**9),
+    ("gan_start workers cache_mib seed", 0, 10**9),
+    ("zoom box_share sketch_share", 0, 1),
+    ("ema beta1 beta2", 0, 0.999999),
+    ("brush", 0.1, 4),
+    ("lr d_lr", 1e-9, 1),
+    ("gan_weight hole_weight known_weight coarse_weight perceptual_weight", 0, 1e6),
+)
+"""Settings, smallest and largest value."""

@@ -1,24 +1,21 @@
 """Measure how well networks fill pictures, beside OpenCV's classical methods.
 
-examples:
-  python -m trainer.evaluate --data photos/ --limit 100
-  python -m trainer.evaluate --data val.tar --weights a.safetensors b.safetensors --masks both \\
-      --json numbers.json --grid pictures.png
+  python -m trainer.evaluate --data val.tar --weights a.safetensors b.safetensors --masks both
 
 Every picture is scaled so that its short side is --size and cropped at its centre; picture i gets
-the official mask of seed + i. Networks fill through the pipeline with its default options, what
-they fill is rounded to 8 bit, and then measured on [0, 1]:
+the official mask of seed + i. Networks fill through the pipeline with its default options, the
+result is rounded to 8 bit and measured on [0, 1]:
   hole L1, hole L2   mean absolute and mean squared difference over the hole and 3 channels, %
   L1, L2             the same over the whole picture, as the papers have it, %
   hole PSNR, PSNR    decibels, from hole L2 and from L2
   SSIM               Wang et al. 2004: Gaussian window of sigma 1.5, 11 pixels wide, population
-                     covariance, mean over pixels and channels (scikit-image)
+                     covariance, mean over pixels and channels, by scikit-image
   TV ratio           total variation, mean |dx| + mean |dy| over all pixels and channels, of the
                      completed picture divided by that of the true one; below 1 = too smooth
   features           with --features: squared difference of unit-length features, summed over
                      channels and layers, mean over pixels, x100 (LPIPS without learned weights)
-The table has the mean over pictures of each, best hole L1 first. In JSON, null is an infinite PSNR
-or the TV ratio of a flat picture, which means leave out.
+The table holds the mean of each over the pictures, best hole L1 first. Flat pictures have no TV
+ratio and do not count for its mean. In JSON, null is an infinite PSNR.
 """
 
 import argparse
@@ -26,10 +23,11 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,7 +36,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from core.backends import Backend, open_backend
+from core.backends import open_backend
 from core.errors import ConfigError, InpaintError, TrainingError
 from core.files import whole_file
 from core.flags import add_flags, from_flags
@@ -52,26 +50,20 @@ from .config import setting
 from .data import Entry, find_pictures
 from .perceptual import load_features
 
+Fill = Callable[[Tensor, Tensor], Tensor]
+"""image (1, 3, H, W) in [0, 1], mask (1, 1, H, W), 1 = hole -> completed image."""
+Numbers = dict[str, float]
+"""Metric -> value, keys as in `COLUMNS`."""
+
 MASKS = {"brush": official_brush_mask, "box": official_box_mask}
-
-COLUMNS = {
-    "hole_l1": ("hole L1 %", ".2f"),
-    "hole_l2": ("hole L2 %", ".2f"),
-    "l1": ("L1 %", ".2f"),
-    "l2": ("L2 %", ".3f"),
-    "hole_psnr": ("hole PSNR", ".2f"),
-    "psnr": ("PSNR", ".2f"),
-    "ssim": ("SSIM", ".4f"),
-    "tv_ratio": ("TV ratio", ".3f"),
-    "features": ("features", ".2f"),
-}
-"""Metric -> its heading in the table, and how its numbers are written."""
-
+COLUMNS = {"hole_l1": "hole L1 %", "hole_l2": "hole L2 %", "l1": "L1 %", "l2": "L2 %"}
+COLUMNS |= {"hole_psnr": "hole PSNR", "psnr": "PSNR", "ssim": "SSIM"}
+COLUMNS |= {"tv_ratio": "TV ratio", "features": "features"}
+"""Metric -> its heading in the table."""
 OPENCV_RADIUS = 3
-"""Neighbourhood in pixels of OpenCV's methods; the value of its documentation."""
-
-GRID_GAP = 4
-"""White pixels between the pictures of a grid."""
+"""Neighbourhood in pixels of OpenCV's methods, as its documentation has it."""
+LEAST = {"size": 80, "limit": 1, "seed": 0, "rows": 1}
+"""Smallest values; the official box is half the side, less up to 32 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,46 +71,23 @@ class EvaluateConfig:
     """What to measure; each field is a flag of `python -m trainer.evaluate`."""
 
     data: tuple[Path, ...] = field(metadata={"help": "image folders and .tar shards"})
-    weights: tuple[Path, ...] = setting((), "model files to compare (default: the bundled weights)")
+    weights: tuple[Path, ...] = setting((), "model files to compare (default: the bundled one)")
     masks: Literal["brush", "box", "both"] = setting("brush", "official masks; both = two tables")
     size: int = setting(256, "side of the pictures in pixels")
     limit: int | None = setting(None, "only the first N pictures")
     seed: int = setting(0, "seed of the mask of the first picture")
-    features: Path | None = setting(None, "feature network (.safetensors) for a perceptual metric")
-    guide: Literal["sketch"] | None = setting(
-        None, "also give networks that take a sketch the true edges inside the hole"
-    )
-    json: Path | None = setting(None, "file for all numbers and the settings")
-    grid: Path | None = setting(None, "picture file: masked, each method, true; one row each")
-    rows: int = setting(8, "rows of the grid")
+    guide: Literal["sketch"] | None = setting(None, "also give the true edges inside the hole")
+    features: Path | None = field(default=None, metadata={"help": "network of the metric features"})
+    json: Path | None = field(default=None, metadata={"help": "file for all the numbers"})
+    grid: Path | None = field(default=None, metadata={"help": "picture of all the fills"})
+    rows: int = setting(8, "most rows of the grid")
     device: str = setting("", "cpu, cuda or mps; by default the best there is")
 
     def __post_init__(self) -> None:
-        # The official box is half the side, less up to 32 pixels.
-        if self.size < 80:
-            raise ConfigError(f"--size is {self.size}; it must be at least 80 pixels")
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"--limit is {self.limit}; it must be at least 1")
-        if self.rows < 1:
-            raise ConfigError(f"--rows is {self.rows}; it must be at least 1")
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"--seed is {self.seed}; it must be from 0 to 2147483647")
-
-
-class Method(NamedTuple):
-    """What fills holes: image (1, 3, H, W) in [0, 1], mask (1, 1, H, W) -> completed image."""
-
-    name: str
-    fill: Callable[[Tensor, Tensor], Tensor]
-
-
-class Sample(NamedTuple):
-    """A true picture (1, 3, H, W) in [0, 1] and the mask (1, 1, H, W) of one kind for it."""
-
-    picture: str
-    kind: str
-    image: Tensor
-    mask: Tensor
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"--{name} is {value}; it must be at least {least}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -139,95 +108,87 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Measure, write the table to stdout and the files that `config` names."""
+    """Measure, write the tables to stdout, then the files that `config` names."""
     features = None if config.features is None else load_features(config.features)
-    methods = network_methods(config) + opencv_methods()
+    methods = opencv_methods() | network_methods(config)
     entries = find_pictures(config.data)[: config.limit]
-    kinds = list(MASKS) if config.masks == "both" else [config.masks]
-    records: list[dict[str, Any]] = []
+    kinds = [kind for kind in MASKS if config.masks in (kind, "both")]
+    lines: list[dict[str, Any]] = []
     rows: list[Tensor] = []
     total = len(entries) * len(kinds)
-    for sample in tqdm(samples(entries, kinds, config), total=total, unit="picture"):
-        fills = [quantised(method.fill(sample.image, sample.mask)) for method in methods]
-        for method, completed in zip(methods, fills, strict=True):
-            about = {"method": method.name, "masks": sample.kind, "picture": sample.picture}
-            numbers = measure(completed, sample.image, sample.mask, features)
-            records.append(about | numbers)
+    made = tqdm(samples(entries, kinds, config), total=total, unit="picture")
+    for picture, kind, image, mask in made:
+        fills = {name: quantised(fill(image, mask)) for name, fill in methods.items()}
+        for name, filled in fills.items():
+            about = {"picture": picture, "masks": kind, "method": name}
+            lines.append(about | measure(filled, image, mask, features))
         if config.grid is not None and len(rows) < config.rows:
-            masked = torch.maximum(sample.image, sample.mask)
-            rows.append(side_by_side([masked, *fills, sample.image], GRID_GAP))
-    means = {
-        kind: averages([line for line in records if line["masks"] == kind], methods)
-        for kind in kinds
-    }
-    sys.stdout.write("\n".join(table(kind, len(entries), means[kind]) for kind in kinds))
+            rows.append(side_by_side([image.maximum(mask), *fills.values(), image]))
+    means = {kind: averages([x for x in lines if x["masks"] == kind]) for kind in kinds}
+    tables = (table(f"{len(entries)} pictures, {kind} masks", means[kind]) for kind in kinds)
+    sys.stdout.write("\n".join(tables))
     if config.grid is not None:
-        save_pixels(config.grid, stacked(rows))
-        columns = ", ".join(["masked", *(method.name for method in methods), "true"])
-        sys.stdout.write(f"\n{config.grid}, from left to right: {columns}\n")
+        save_pixels(config.grid, side_by_side([row.mT for row in rows]).mT)
+        sys.stdout.write(f"\n{config.grid}: {', '.join(['masked', *methods, 'true'])}\n")
     if config.json is not None:
-        write_json(config.json, {"settings": asdict(config), "means": means, "pictures": records})
+        write_json(config.json, {"settings": asdict(config), "means": means, "pictures": lines})
 
 
-def network_methods(config: EvaluateConfig) -> list[Method]:
-    """One method per model file, and one more with the guide where the network takes it."""
+def network_methods(config: EvaluateConfig) -> dict[str, Fill]:
+    """One method per model file, and one more where the network takes the guide."""
     paths = config.weights or (DEFAULT_WEIGHTS,)
     stems = [path.stem for path in paths]
-    methods, guided = [], 0
+    methods: dict[str, Fill] = {}
+    guided = False
     for path in paths:
-        backend = open_backend(path, config.device)
         name = path.stem if stems.count(path.stem) == 1 else str(path)
-        methods.append(Method(name, Inpainter(backend)))
-        if config.guide and any(p.name == config.guide for p in backend.contract.guides):
-            methods.append(Method(f"{name} + {config.guide}", with_true_lines(backend)))
-            guided += 1
+        inpainter = Inpainter(open_backend(path, config.device))
+        methods[name] = inpainter
+        if config.guide in [port.name for port in inpainter.backend.contract.guides]:
+            methods[f"{name} + {config.guide}"] = partial(fill_with_true_lines, inpainter)
+            guided = True
     if config.guide and not guided:
-        raise ConfigError(f"--guide is {config.guide}, but none of the networks takes one")
+        raise ConfigError(f"none of the networks takes a {config.guide}; leave out --guide")
     return methods
 
 
-def with_true_lines(backend: Backend) -> Callable[[Tensor, Tensor], Tensor]:
-    """Fill with the true picture's edges inside the hole as the sketch."""
-    inpainter = Inpainter(backend)
-
-    def fill(image: Tensor, mask: Tensor) -> Tensor:
-        lines = canny_lines((image[0] * 255).round().to(torch.uint8))[None]
-        return inpainter(image, mask, sketch=lines * mask)
-
-    return fill
+def fill_with_true_lines(inpainter: Inpainter, image: Tensor, mask: Tensor) -> Tensor:
+    """Fill with the edges of the true picture inside the hole as the sketch."""
+    lines = canny_lines((image[0] * 255).round().to(torch.uint8))
+    return inpainter(image, mask, sketch=lines[None] * mask)
 
 
-def opencv_methods() -> list[Method]:
-    """Telea 2004 and Bertalmio et al. 2001 (Navier-Stokes), as OpenCV has them."""
+def opencv_methods() -> dict[str, Fill]:
+    """Telea 2004 and Navier-Stokes (Bertalmio et al. 2001), as OpenCV has them."""
     try:
         import cv2
-        import skimage  # noqa: F401  # asked for here, so that its absence shows before the work
+        import skimage.metrics  # noqa: F401  # so that its absence shows at once
     except ImportError as problem:
         raise ConfigError(
             f"{problem.name} is missing; install opencv-python-headless and scikit-image"
         ) from None
 
-    def filler(flag: int) -> Callable[[Tensor, Tensor], Tensor]:
-        def fill(image: Tensor, mask: Tensor) -> Tensor:
-            pixels = np.ascontiguousarray((channels_last(image) * 255).round().astype(np.uint8))
-            hole = mask[0, 0].numpy().astype(np.uint8)
-            completed = cv2.inpaint(pixels, hole, OPENCV_RADIUS, flag)
-            return torch.from_numpy(completed).movedim(-1, 0)[None].float() / 255
-
-        return fill
+    def fill(flag: int, image: Tensor, mask: Tensor) -> Tensor:
+        pixels = np.ascontiguousarray((channels_last(image) * 255).round().astype(np.uint8))
+        hole = mask[0, 0].numpy().astype(np.uint8)
+        completed = cv2.inpaint(pixels, hole, OPENCV_RADIUS, flag)
+        return torch.from_numpy(completed).movedim(-1, 0)[None].float() / 255
 
     flags = {"OpenCV Telea": cv2.INPAINT_TELEA, "OpenCV Navier-Stokes": cv2.INPAINT_NS}
-    return [Method(name, filler(flag)) for name, flag in flags.items()]
+    return {name: partial(fill, flag) for name, flag in flags.items()}
 
 
-def samples(entries: list[Entry], kinds: list[str], config: EvaluateConfig) -> Iterator[Sample]:
-    """Every picture with a mask of every kind; a function of the seed and no more."""
+def samples(
+    entries: list[Entry], kinds: list[str], config: EvaluateConfig
+) -> Iterator[tuple[str, str, Tensor, Tensor]]:
+    """Every picture with each kind of mask, a function of the seed: name, kind, image, mask."""
+    size = (config.size, config.size)
     for i, entry in enumerate(entries):
         name = entry.path.name + (f" at byte {entry.offset}" if entry.length >= 0 else "")
         image = read_square(entry, config.size)
         for kind in kinds:
-            random = np.random.RandomState(config.seed + i)
-            yield Sample(name, kind, image, MASKS[kind]((config.size, config.size), random))
+            random = np.random.RandomState((config.seed + i) % 2**32)
+            yield name, kind, image, MASKS[kind](size, random)
 
 
 def read_square(entry: Entry, size: int) -> Tensor:
@@ -237,7 +198,7 @@ def read_square(entry: Entry, size: int) -> Tensor:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise TrainingError(
-            f"{entry.path} has no readable picture at byte {entry.offset} ({problem}); "
+            f"{entry.path} at byte {entry.offset} is not a readable picture ({problem}); "
             "remove or replace it"
         ) from None
     square = ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS)
@@ -249,39 +210,37 @@ def quantised(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round() / 255
 
 
-def measure(
-    completed: Tensor, image: Tensor, mask: Tensor, features: nn.Module | None = None
-) -> dict[str, float]:
-    """All metrics of one picture: (1, 3, H, W) twice, in [0, 1], and (1, 1, H, W) with a hole."""
+def measure(a: Tensor, b: Tensor, mask: Tensor, features: nn.Module | None = None) -> Numbers:
+    """All metrics of a completed picture `a` and the true one `b`.
+
+    a, b (1, 3, H, W) in [0, 1]; mask (1, 1, H, W), 1 = hole, which is not empty.
+    """
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-    a, b = channels_last(completed), channels_last(image)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    pixels = channels_last(b), channels_last(a)
     with np.errstate(divide="ignore"):  # an exact picture has an infinite PSNR
-        psnr = float(peak_signal_noise_ratio(b, a, data_range=1.0))
-    ssim = structural_similarity(
-        b,
-        a,
-        channel_axis=-1,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    hole_l1, hole_l2 = errors(completed, image, mask)
-    l1, l2 = errors(completed, image, torch.ones_like(mask))
+        psnr = float(peak_signal_noise_ratio(*pixels, data_range=1))
+    ssim = float(structural_similarity(*pixels, channel_axis=-1, data_range=1, **window))
+    hole_l1, hole_l2 = errors(a, b, mask)
+    l1, l2 = errors(a, b, torch.ones_like(mask))
     numbers = {"hole_l1": 100 * hole_l1, "hole_l2": 100 * hole_l2, "l1": 100 * l1, "l2": 100 * l2}
-    numbers |= {"hole_psnr": decibels(hole_l2), "psnr": psnr, "ssim": float(ssim)}
-    true_variation = total_variation(image)
-    ratio = total_variation(completed) / true_variation if true_variation else math.nan
-    numbers["tv_ratio"] = ratio
+    numbers |= {"hole_psnr": decibels(hole_l2), "psnr": psnr, "ssim": ssim}
+    if variation := total_variation(b):
+        numbers["tv_ratio"] = total_variation(a) / variation
     if features is not None:
-        numbers["features"] = 100 * feature_distance(completed, image, features)
+        numbers["features"] = 100 * feature_distance(a, b, features)
     return numbers
 
 
-def errors(completed: Tensor, image: Tensor, area: Tensor) -> tuple[float, float]:
+def channels_last(image: Tensor) -> np.ndarray:
+    """(1, 3, H, W) -> (H, W, 3) float64."""
+    return image[0].movedim(0, -1).double().numpy()
+
+
+def errors(a: Tensor, b: Tensor, area: Tensor) -> tuple[float, float]:
     """Mean absolute and mean squared difference where `area` (1, 1, H, W) is 1."""
-    difference = (completed.double() - image.double())[area.expand_as(image) > 0]
+    difference = (a.double() - b.double())[area.expand_as(a) > 0]
     return float(difference.abs().mean()), float(difference.square().mean())
 
 
@@ -292,13 +251,48 @@ def decibels(squared_error: float) -> float:
 
 def total_variation(image: Tensor) -> float:
     """Mean |dx| + mean |dy| over all neighbours and channels."""
-    image = image.double()
-    return float(image.diff(dim=-1).abs().mean() + image.diff(dim=-2).abs().mean())
+    across, down = (image.double().diff(dim=axis).abs().mean() for axis in (-1, -2))
+    return float(across + down)
 
 
 @torch.inference_mode()
-def feature_distance(completed: Tensor, image: Tensor, features: nn.Module) -> float:
+def feature_distance(a: Tensor, b: Tensor, features: nn.Module) -> float:
     """Zhang et al. 2018, equation 1, with all weights 1."""
-    layers = features(2 * torch.cat([completed, image]) - 1)
-    units = [F.normalize(layer, dim=1, eps=1e-10) for layer in layers]
-    return sum(float((a - b).square().sum(dim=0).mean()) for a, b in units)
+    pairs = (F.normalize(layer, dim=1) for layer in features(2 * torch.cat([a, b]) - 1))
+    return sum(float((x - y).square().sum(dim=0).mean()) for x, y in pairs)
+
+
+def averages(lines: list[dict[str, Any]]) -> dict[str, Numbers]:
+    """Method -> metric -> mean over the pictures that have it."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for line in lines:
+        for key in COLUMNS.keys() & line.keys():
+            values.setdefault(line["method"], {}).setdefault(key, []).append(line[key])
+    return {
+        method: {key: sum(column) / len(column) for key, column in columns.items()}
+        for method, columns in values.items()
+    }
+
+
+def table(title: str, means: dict[str, Numbers]) -> str:
+    """A Markdown table of four significant digits, best hole L1 first, nan last."""
+    ranked = sorted(means, key=lambda name: (math.isnan(x := means[name]["hole_l1"]), x))
+    keys = [key for key in COLUMNS if key in means[ranked[0]]]
+    head = [title, *(COLUMNS[key] for key in keys)]
+    rows = [head, ["---", *("---:" for _ in keys)]]
+    rows += [[name, *(f"{means[name][key]:#.4g}" for key in keys)] for name in ranked]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` whole or not at all; JSON has no infinity or nan, so null stands for them."""
+    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    try:
+        with whole_file(path) as part:
+            part.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise TrainingError(f"cannot write {path} ({problem}); name another --json") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

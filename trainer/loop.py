@@ -93,8 +93,9 @@ def _average(generator: Generator, config: TrainConfig) -> AveragedModel | None:
 
 def build_callables(state: TrainState, config: TrainConfig, device: torch.device) -> Callables:
     """The networks as functions, compiled if the settings say so."""
-    features = load_features(config.perceptual).to(device) if config.perceptual else None
-    stages, score = state.generator.stages, state.discriminator.forward
+    stages, score, features = state.generator.stages, state.discriminator.forward, None
+    if config.perceptual:
+        features = load_features(config.perceptual).to(device).forward
     if config.compile:
         stages, score = torch.compile(stages), torch.compile(score)
         features = torch.compile(features) if features is not None else None

@@ -40,7 +40,7 @@ class Run:
         settings = self.folder / "config.json"
         if settings.exists() and not resume:
             raise TrainingError(
-                f"{self.folder} already holds a run; go on with it by --resume or name another --out"
+                f"{self.folder} already holds a run; go on with --resume or name another --out"
             )
         if resume and settings.exists():
             _check_same(settings, self.config)

@@ -44,7 +44,11 @@ class TrainState:
     @property
     def best(self) -> Generator:
         """The generator to use: the averaged one if there is one."""
-        return self.average.module if self.average is not None else self.generator
+        if self.average is None:
+            return self.generator
+        averaged = self.average.module
+        assert isinstance(averaged, Generator)  # a copy of the generator
+        return averaged
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Contextual attention, after Yu et al. 2018, "Generative Image Inpainting with Contextual
-Attention", section 4, computed as the official DeepFillv2 code computes it.
+"""Contextual attention, computed as the official DeepFillv2 code computes it.
 
+After Yu et al. 2018, "Generative Image Inpainting with Contextual Attention", section 4.
 Everything is a matrix product: patches are shifted slices, fusing is a sum of shifted scores, and
 pasting is done on blocks of rate x rate pixels, which takes a quarter of the multiplications of a
 transposed convolution. Scores have the layout (N, queries, keys).

@@ -15,11 +15,11 @@ class Generator(nn.Module):
     """The frozen dataclass that it was built from."""
     contract: Contract
 
-    def stages(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def stages(self, *inputs: Any, **named: Any) -> tuple[Tensor, ...]:
         """Every stage's fill, the last one being what `forward` returns; losses need them all."""
-        return (self(*inputs),)
+        return (self(*inputs, **named),)
 
-    def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:
+    def refine(self, first_fill: Tensor, *inputs: Any, **named: Any) -> Tensor:
         """Fill from a given first fill instead of the network's own coarse stage.
 
         first_fill: as `contract.output`. Raises ConfigError where the network has no such stage

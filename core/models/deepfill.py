@@ -46,7 +46,7 @@ class DeepFill(Generator):
             rate=ATTENTION_RATE, align_corners=config.padding == "same"
         )
         self.paste_branch = build.paste_branch()
-        self.decoder = build.decoder("all", 2 * self.paste_branch[-1].out_channels)
+        self.decoder = build.decoder("all", 4 * config.width)  # both branches give 2 widths
 
     def forward(self, image: Tensor, mask: Tensor, sketch: Tensor | None = None) -> Tensor:
         return self.stages(image, mask, sketch)[-1]
@@ -141,7 +141,7 @@ class _Builder:
             ("conv12", 4 * w, {}),
         ]
         encoder = self._sequence(in_channels, layers)
-        decoder = self.decoder("", encoder[-1].out_channels, first=13)
+        decoder = self.decoder("", 2 * w, first=13)
         return nn.Sequential(OrderedDict([*encoder.named_children(), *decoder.named_children()]))
 
     def conv_branch(self) -> nn.Sequential:
@@ -191,6 +191,6 @@ class _Builder:
         built: OrderedDict[str, nn.Module] = OrderedDict()
         for name, width, options in layers:
             layer = GatedUpsample2d if name.endswith("upsample") else GatedConv2d
-            built[name] = layer(in_channels, width, **options, **self.options)
-            in_channels = built[name].out_channels
+            built[name] = convolution = layer(in_channels, width, **options, **self.options)
+            in_channels = convolution.out_channels
         return nn.Sequential(built)
