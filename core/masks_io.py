@@ -93,7 +93,7 @@ def _fitted(
     if not rescale:
         raise ShapeError(
             f"{path} is {height} x {width} pixels (height x width) but the picture is "
-            f"{size[0]} x {size[1]}; give one of the same size or ask for rescaling"
+            f"{size[0]} x {size[1]}; give one of the same size or ask for rescaling (--scale-mask)"
         )
     if mode == "bilinear":
         smooth = F.interpolate(layer, tuple(size), mode=mode, antialias=True)

@@ -1,5 +1,6 @@
 """From any picture and mask to the completed picture; the one road of every front end."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,10 +146,8 @@ class Inpainter:
         coarsest = min(finest, trained / max(hole_breadth, 1))
         if not contract.refines or coarsest > 0.75 * finest:
             return [coarsest if not contract.refines else finest]
-        scales = [coarsest]
-        while scales[-1] < 0.75 * finest:
-            scales.append(min(2 * scales[-1], finest))
-        return scales
+        steps = math.ceil(math.log2(finest / coarsest))  # each at most twice the one before
+        return [coarsest * (finest / coarsest) ** (i / steps) for i in range(steps + 1)]
 
     def _run(
         self, image: Tensor, hole: Tensor, guides: dict[str, Tensor], first_fill: Tensor | None

@@ -47,7 +47,10 @@ def save_weights(
     about: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write `generator` to `path`, whole or not at all; `dtype` is that of the numbers on disk."""
+    """Write `generator` to `path`, whole or not at all; `dtype` is that of the numbers on disk.
+
+    Raises WeightsError if the file cannot be written.
+    """
     header = {
         "format": FORMAT,
         "architecture": architecture_of(generator.config),
@@ -60,8 +63,11 @@ def save_weights(
         for name, tensor in generator.state_dict().items()
     }
     content = save(tensors, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
-    with whole_file(path) as part:
-        part.write_bytes(content)
+    try:
+        with whole_file(path) as part:
+            part.write_bytes(content)
+    except OSError as problem:
+        raise WeightsError(f"cannot write {path} ({problem}); name another place") from None
 
 
 def load_weights(path: Path) -> Generator:
@@ -118,7 +124,8 @@ def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         )
     try:
         header = json.loads(metadata[METADATA_KEY])
-        version, _, _ = header["format"], header["architecture"], header["contract"]
+        version = int(header["format"])
+        _ = header["architecture"], header["contract"]["inputs"]
     except (ValueError, KeyError, TypeError):
         raise WeightsError(f"{path} has damaged metadata; get a fresh copy") from None
     if version > FORMAT:

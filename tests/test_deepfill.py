@@ -124,7 +124,9 @@ def test_losses_and_gradients_of_the_official_train_graph():
     generator = build(official)
     discriminator = SNPatchDiscriminator(4, width=8).double().train()
     discriminator.load_state_dict(
-        from_tensorflow(official.under("state/discriminator/", keep="discriminator/"), discriminator)
+        from_tensorflow(
+            official.under("state/discriminator/", keep="discriminator/"), discriminator
+        )
     )
     image = official["in/image_0_255"].double() / 127.5 - 1
     mask = torch.maximum(official.mask("in/regular_mask"), official.mask("in/irregular_mask"))
@@ -166,7 +168,9 @@ def test_a_batch_of_different_masks_equals_single_runs():
         torch.testing.assert_close(together[i : i + 1], network(image[i : i + 1], mask[i : i + 1]))
 
 
-@pytest.mark.parametrize("config", [{}, {"padding": "symmetric"}, {"gate": False}, {"sketch": True}])
+@pytest.mark.parametrize(
+    "config", [{}, {"padding": "symmetric"}, {"gate": False}, {"sketch": True}]
+)
 @pytest.mark.parametrize("value", [0.0, 1.0], ids=["empty", "all hole"])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 40), (64, 48)])
 def test_extreme_masks_and_sizes_give_finite_pictures(config, value, height, width):
@@ -204,7 +208,7 @@ def test_gates_are_reported_by_layer_and_lie_between_0_and_1():
     gates = network.gates(*random_inputs())
     assert gates["coarse.conv1"].shape == (1, 4, 64, 64)
     assert len(gates) == sum(p.dim() == 4 for p in network.parameters()) - 2  # all but two outputs
-    assert all(0 <= gate.min() and gate.max() <= 1 for gate in gates.values())
+    assert all(gate.min() >= 0 and gate.max() <= 1 for gate in gates.values())
     network(*random_inputs())
     assert not network.coarse.conv1.conv._forward_hooks  # nothing is left behind
 

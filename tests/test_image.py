@@ -163,6 +163,17 @@ def test_gray_with_alpha_of_16_bits_comes_back(tmp_path):
     assert picture.native.coding.mode == "LA;16"
 
 
+def test_a_tiff_palette_reaches_full_white(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    image = Image.new("P", (2, 1), 1)
+    image.putpalette([0, 0, 0, 255, 128, 1])
+    image.save(tmp_path / "in.png")
+    picture = read_picture(tmp_path / "in.png")
+    write_picture(tmp_path / "out.tif", picture, picture.pixels)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert file.pages[0].colormap[:, 1].tolist() == [65535, 128 * 257, 257]
+
+
 def test_inverted_gray_of_16_bits_is_read_upright(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     samples = np.array([[0, 1, 65535]], np.uint16)

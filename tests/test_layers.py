@@ -58,7 +58,9 @@ def test_sn_patchgan_is_the_official_one_over_two_runs(channels):
     case = f"c{channels}"
     network = SNPatchDiscriminator(channels, width=8).double().train()
     network.load_state_dict(
-        from_tensorflow(official.under(f"{case}/state/discriminator/", keep="discriminator/"), network)
+        from_tensorflow(
+            official.under(f"{case}/state/discriminator/", keep="discriminator/"), network
+        )
     )
     image, mask, *guides = official[f"{case}/in/x"].split([3, 1] + [1] * (channels - 4), dim=1)
     for step in ("step1", "step2"):

@@ -21,7 +21,10 @@ GAN = Vectors("gan_losses_neuralgym")
 )
 def test_discriminator_losses_are_the_official_ones(name, function):
     torch.testing.assert_close(
-        function(GAN["in/pos"], GAN["in/neg"]), GAN[f"out64/d_{name}"].squeeze(), atol=1e-9, rtol=1e-7
+        function(GAN["in/pos"], GAN["in/neg"]),
+        GAN[f"out64/d_{name}"].squeeze(),
+        atol=1e-9,
+        rtol=1e-7,
     )
 
 

@@ -3,8 +3,8 @@
   python -m trainer.evaluate --data val.tar --weights a.safetensors b.safetensors --masks both
 
 Every picture is scaled so that its short side is --size and cropped at its centre; picture i gets
-the official mask of seed + i. Networks fill through the pipeline with its default options, the
-result is rounded to 8 bit and measured on [0, 1]:
+the official mask of seed + i. All methods get the mean known colour in the hole. Networks fill
+through the pipeline with its default options. Results are rounded to 8 bit, measured on [0, 1]:
   hole L1, hole L2   mean absolute and mean squared difference over the hole and 3 channels, %
   L1, L2             the same over the whole picture, as the papers have it, %
   hole PSNR, PSNR    decibels, from hole L2 and from L2
@@ -115,9 +115,8 @@ def evaluate(config: EvaluateConfig) -> None:
     kinds = [kind for kind in MASKS if config.masks in (kind, "both")]
     lines: list[dict[str, Any]] = []
     rows: list[Tensor] = []
-    total = len(entries) * len(kinds)
-    made = tqdm(samples(entries, kinds, config), total=total, unit="picture")
-    for picture, kind, image, mask in made:
+    progress = tqdm(samples(entries, kinds, config), total=len(entries) * len(kinds))
+    for picture, kind, image, mask in progress:
         fills = {name: quantised(fill(image, mask)) for name, fill in methods.items()}
         for name, filled in fills.items():
             about = {"picture": picture, "masks": kind, "method": name}
@@ -139,23 +138,28 @@ def network_methods(config: EvaluateConfig) -> dict[str, Fill]:
     paths = config.weights or (DEFAULT_WEIGHTS,)
     stems = [path.stem for path in paths]
     methods: dict[str, Fill] = {}
-    guided = False
     for path in paths:
         name = path.stem if stems.count(path.stem) == 1 else str(path)
         inpainter = Inpainter(open_backend(path, config.device))
-        methods[name] = inpainter
+        methods[name] = partial(network_fill, inpainter, False)
         if config.guide in [port.name for port in inpainter.backend.contract.guides]:
-            methods[f"{name} + {config.guide}"] = partial(fill_with_true_lines, inpainter)
-            guided = True
-    if config.guide and not guided:
+            methods[f"{name} + {config.guide}"] = partial(network_fill, inpainter, True)
+    if config.guide and len(methods) == len(paths):
         raise ConfigError(f"none of the networks takes a {config.guide}; leave out --guide")
     return methods
 
 
-def fill_with_true_lines(inpainter: Inpainter, image: Tensor, mask: Tensor) -> Tensor:
-    """Fill with the edges of the true picture inside the hole as the sketch."""
-    lines = canny_lines((image[0] * 255).round().to(torch.uint8))
-    return inpainter(image, mask, sketch=lines[None] * mask)
+def network_fill(inpainter: Inpainter, guide: bool, image: Tensor, mask: Tensor) -> Tensor:
+    """Fill; with `guide`, the edges of the true picture inside the hole are the sketch."""
+    pixels = (image[0] * 255).round().to(torch.uint8)
+    lines = canny_lines(pixels)[None] * mask if guide else None
+    return inpainter(blanked(image, mask), mask, sketch=lines)
+
+
+def blanked(image: Tensor, mask: Tensor) -> Tensor:
+    """The mean known colour in the hole: some methods let what is there shine through."""
+    known = (image * (1 - mask)).sum((-1, -2), keepdim=True) / (1 - mask).sum()
+    return torch.where(mask > 0, known, image)
 
 
 def opencv_methods() -> dict[str, Fill]:
@@ -169,7 +173,7 @@ def opencv_methods() -> dict[str, Fill]:
         ) from None
 
     def fill(flag: int, image: Tensor, mask: Tensor) -> Tensor:
-        pixels = np.ascontiguousarray((channels_last(image) * 255).round().astype(np.uint8))
+        pixels = np.rint(channels_last(blanked(image, mask)) * 255).astype(np.uint8, order="C")
         hole = mask[0, 0].numpy().astype(np.uint8)
         completed = cv2.inpaint(pixels, hole, OPENCV_RADIUS, flag)
         return torch.from_numpy(completed).movedim(-1, 0)[None].float() / 255
@@ -182,13 +186,11 @@ def samples(
     entries: list[Entry], kinds: list[str], config: EvaluateConfig
 ) -> Iterator[tuple[str, str, Tensor, Tensor]]:
     """Every picture with each kind of mask, a function of the seed: name, kind, image, mask."""
-    size = (config.size, config.size)
     for i, entry in enumerate(entries):
-        name = entry.path.name + (f" at byte {entry.offset}" if entry.length >= 0 else "")
-        image = read_square(entry, config.size)
+        name, image = f"{entry.path.name} @ {entry.offset}", read_square(entry, config.size)
         for kind in kinds:
             random = np.random.RandomState((config.seed + i) % 2**32)
-            yield name, kind, image, MASKS[kind](size, random)
+            yield name, kind, image, MASKS[kind]((config.size, config.size), random)
 
 
 def read_square(entry: Entry, size: int) -> Tensor:
@@ -266,7 +268,7 @@ def averages(lines: list[dict[str, Any]]) -> dict[str, Numbers]:
     """Method -> metric -> mean over the pictures that have it."""
     values: dict[str, dict[str, list[float]]] = {}
     for line in lines:
-        for key in COLUMNS.keys() & line.keys():
+        for key in [key for key in COLUMNS if key in line]:
             values.setdefault(line["method"], {}).setdefault(key, []).append(line[key])
     return {
         method: {key: sum(column) / len(column) for key, column in columns.items()}

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -57,9 +58,10 @@ class Run:
         for path in reversed(self._saved()):
             try:
                 return torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError) as problem:
+            except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
+                reason = str(problem).partition("\n")[0]
                 raise TrainingError(
-                    f"the checkpoint {path} is damaged ({problem}); delete it to go on from the "
+                    f"the checkpoint {path} is damaged ({reason}); delete it to go on from the "
                     "one before"
                 ) from None
         return None

@@ -99,6 +99,8 @@ def diagonal_rows(queries: Tensor, keys: Tensor, start: int, stop: int, reach: i
     total = scores[start - low : stop - low].clone()
     for d in (*range(-reach, 0), *range(1, reach + 1)):
         first, last = max(start + d, 0), min(stop + d, len(queries))
+        if first >= last:
+            continue  # a short chunk at the very end has no such neighbours
         to_key, from_key = _overlap(d)
         total[first - start - d : last - start - d, to_key] += scores[
             first - low : last - low, from_key
