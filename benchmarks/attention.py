@@ -149,7 +149,7 @@ def in_a_process(case: Case) -> dict[str, Any]:
 def memory_needed(case: Case) -> int:
     """Bytes, roughly and rather too many; 0 for what bounds its memory by itself."""
     cells = (case.size // 8) ** 2
-    return 6 * 4 * cells**2 if case.variant == "dense" else 0
+    return 7 * 4 * cells**2 if case.variant == "dense" else 0
 
 
 def free_memory() -> int | None:

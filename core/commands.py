@@ -30,7 +30,7 @@ def fill(args: Namespace) -> int:
         raise ImageError(f"no picture or folder at {image}")
     if image.is_dir():
         _check_folder(args, masks, image, output)
-        jobs = list(pair_folder(image, masks, output, sketch))
+        jobs = list(pair_folder(image, masks, output, sketch=sketch))
         return _fill_folder(_inpainter(args), jobs, args)
     if masks.path is not None and masks.path.is_dir():
         raise ImageError(f"{image} is one picture but {masks.path} is a folder; name its mask")

@@ -119,7 +119,7 @@ def attempt(inpainter: Inpainter, job: Job) -> dict[str, Any]:
 
 
 def pair_folder(
-    images: Path, masks: MaskSource, output: Path, sketches: Path | None = None
+    images: Path, masks: MaskSource, output: Path, *, sketch: Path | None = None
 ) -> Iterator[Job]:
     """A job per picture below `images`; masks and sketches are found by its relative name.
 
@@ -131,13 +131,15 @@ def pair_folder(
         if image.stem.endswith((*MASK_ENDINGS, *SKETCH_ENDINGS)):
             continue  # it lies beside its picture and is not itself one to fill
         name = image.relative_to(images)
-        source, sketch = masks, sketches
+        if output.resolve() in image.resolve().parents:
+            continue  # a result of an earlier run
+        source, lines = masks, sketch
         if masks.path is not None and masks.path.is_dir():
             source = replace(masks, path=find_partner(image, masks.path / name, MASK_ENDINGS))
-        if sketches is not None and sketches.is_dir():
-            sketch = find_partner(image, sketches / name, SKETCH_ENDINGS)
-            sketch = sketch if sketch.exists() else None
-        yield Job(image=image, mask=source, output=output / name, sketch=sketch)
+        if sketch is not None and sketch.is_dir():
+            partner = find_partner(image, sketch / name, SKETCH_ENDINGS)
+            lines = partner if partner.exists() else None
+        yield Job(image=image, mask=source, output=output / name, sketch=lines)
 
 
 def picture_files(folder: Path) -> list[Path]:

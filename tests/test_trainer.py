@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from core.registry import build_generator
 from core.weights import load_weights, read_info, save_weights
 from trainer.__main__ import main
 from trainer.config import TrainConfig
-from trainer.data import Batch, Samples, find_pictures, training_lines, training_mask
+from trainer.data import Batch, Samples, batches, find_pictures, training_lines, training_mask
 from trainer.loop import build_callables, build_state, train
 from trainer.perceptual import load_features
 from trainer.step import Callables, reconstruction, train_step
@@ -266,19 +267,22 @@ def test_training_can_start_from_weights(config, tmp_path):
     assert all(map(torch.equal, start.parameters(), state.generator.parameters()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_first_and_the_run_goes_on_from_there(config, number):
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 0)])
+def test_a_signal_saves_first_and_the_run_goes_on_from_there(config, number, workers):
     args = ["--data", str(config.data[0]), "--out", str(config.out), "--preset", config.preset]
-    args += ["--batch", "2", "--crop", "64", "--workers", "0", "--log-every", "1"]
+    args += ["--batch", "2", "--crop", "64", "--workers", str(workers), "--log-every", "1"]
     args += ["--device", "cpu", "--steps", "100000", "--save-every", "100000"]
     command = [sys.executable, "-m", "trainer", *args]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     metrics = config.out / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count("\n") > 1):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(number)
+    # As a terminal does for Ctrl+C: to the workers too.
+    os.killpg(process.pid, number) if workers else process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in said
     (checkpoint,) = (config.out / "checkpoints").glob("*.pt")
@@ -316,14 +320,20 @@ def test_data_that_cannot_be_used_is_named(config, tmp_path, make, says, capsys)
     assert code == 1 and says in said and str(path) in said and said.count("\n") == 1
 
 
-def test_a_damaged_picture_is_named(config, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named(config, tmp_path, workers):
     folder = tmp_path / "damaged"
     folder.mkdir()
     content = io.BytesIO()
     picture(0).save(content, "PNG")
     (folder / "cut.png").write_bytes(content.getvalue()[:200])
-    with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture"):
-        train(replace(config, data=(folder,)))
+    damaged = replace(config, data=(folder,), workers=workers)
+    with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture") as caught:
+        train(damaged)
+    stream = batches(Samples(find_pictures([folder]), damaged), damaged, 0, CPU)
+    with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture") as caught:
+        next(stream)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,21 @@ That is what makes a resumed run the run that was not interrupted, whatever the 
 """
 
 import io
+import signal
 import tarfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from core.errors import TrainingError
+from core.errors import InpaintError, TrainingError
 from core.masks import BrushStyle, box_mask, free_form_mask
 from core.sketch import canny_lines
 
@@ -98,7 +99,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 tensors: image (3, crop, crop), mask and sketch (1, crop, crop)."""
+        """uint8 tensors: image (3, crop, crop), mask and sketch (1, crop, crop).
+
+        Raises TrainingError for a picture that cannot be read.
+        """
         config = self.config
         random = np.random.default_rng((config.seed, 1, k))
         image = self._crop(self._decode(self._index(k)), random)
@@ -181,16 +185,20 @@ def batches(
     samples: Samples, config: TrainConfig, start: int, device: torch.device
 ) -> Iterator[Batch]:
     """Batches from update `start` on, without end."""
-    loader = DataLoader(
-        samples,
+    loader: DataLoader[Any] = DataLoader(
+        _Told(samples),
         batch_size=config.batch,
         sampler=_Counter(start * config.batch),
         num_workers=config.workers,
+        collate_fn=_collate,
+        worker_init_fn=_leave_signals_to_the_main_process,
         persistent_workers=config.workers > 0,
         pin_memory=device.type == "cuda",
     )
-    for image, mask, sketch in loader:
-        yield to_batch(image.to(device), mask.to(device), sketch.to(device))
+    for loaded in loader:
+        if isinstance(loaded, InpaintError):
+            raise loaded
+        yield to_batch(*(part.to(device) for part in loaded))
 
 
 def to_batch(image: Tensor, mask: Tensor, sketch: Tensor) -> Batch:
@@ -198,7 +206,33 @@ def to_batch(image: Tensor, mask: Tensor, sketch: Tensor) -> Batch:
     return Batch(image.float() / 127.5 - 1, mask.float(), sketch.float() * mask)
 
 
-class _Counter:
+class _Told(Dataset[Any]):
+    """Samples, or the error as a value: a worker would wrap an exception into its traceback."""
+
+    def __init__(self, samples: Samples):
+        self.samples = samples
+
+    def __getitem__(self, k: int) -> Any:
+        try:
+            return self.samples[k]
+        except InpaintError as problem:
+            return problem
+
+
+def _collate(samples: list[Any]) -> Any:
+    """A batch, or the first error among the samples."""
+    return next((s for s in samples if isinstance(s, InpaintError)), None) or default_collate(
+        samples
+    )
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl+C reaches every process of the terminal; the main one still needs its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Counter(Sampler[int]):
     """start, start + 1, ... without end; the sampler of a stream that knows where it stands."""
 
     def __init__(self, start: int):

@@ -14,8 +14,8 @@ def colour_wheel() -> Tensor:
     corners = {"r": (1, 0, 0), "y": (1, 1, 0), "g": (0, 1, 0), "c": (0, 1, 1), "b": (0, 0, 1)}
     corners["m"] = (1, 0, 1)
     parts = []
-    for (start, end), steps in SEGMENTS:
-        a, b = torch.tensor(corners[start]).float(), torch.tensor(corners[end]).float()
+    for ends, steps in SEGMENTS:
+        a, b = (torch.tensor(corners[end]).float() for end in ends)
         t = torch.arange(steps)[:, None] / steps
         # The wheel is made of bytes: rounded down on the way up, hence rounded up on the way down.
         rise, fall = (255 * t).floor(), 255 - (255 * t).floor()
