@@ -19,6 +19,7 @@ from .crop import (
     mirror_to_multiple,
     resize,
     resize_hole,
+    resize_known,
     with_context,
 )
 from .errors import ConfigError, ShapeError
@@ -134,7 +135,9 @@ class Inpainter:
             small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
             first = None if filled is None else resize(filled, small)
             shrunk = {name: _resize_guide(guide, small) for name, guide in guides.items()}
-            filled = self._run(resize(image, small), resize_hole(hole, small), shrunk, first)
+            filled = self._run(
+                resize_known(image, hole, small), resize_hole(hole, small), shrunk, first
+            )
         assert filled is not None  # there is always at least one scale
         return resize(filled, size)
 

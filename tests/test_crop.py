@@ -15,6 +15,7 @@ from core.crop import (
     mirror_to_multiple,
     resize,
     resize_hole,
+    resize_known,
     with_context,
 )
 
@@ -107,6 +108,15 @@ def test_a_shrunk_hole_loses_no_pixel():
     mask = square(64, (13, 29), 1)
     small = resize_hole(mask, (7, 9))
     assert small.sum() == 1 and small[0, 0, int(13 / 64 * 7), int(29 / 64 * 9)] == 1
+
+
+def test_scaling_what_is_known_ignores_what_is_not():
+    image, hole = torch.full((1, 3, 32, 32), 0.4), square(32, (8, 8), 12)
+    painted = torch.where(hole > 0, 1.0, image)
+    small, small_hole = resize_known(painted, hole, (11, 9)), resize_hole(hole, (11, 9))
+    known = (small_hole == 0).expand_as(small)
+    assert torch.allclose(small[known], torch.tensor(0.4))
+    assert not torch.allclose(resize(painted, (11, 9))[known], torch.tensor(0.4))
 
 
 def test_scaling_keeps_a_flat_picture_flat_and_in_range():

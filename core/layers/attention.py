@@ -17,6 +17,9 @@ from .attention_rows import Grid, fused_rows, paste_rows
 from .resize import nearest_reduce
 
 MIB = 1 << 20
+NEGLIGIBLE = 1e-30
+LEAST_ROWS = 4
+"""Rows of a chunk at least: one row of halo on either side is computed twice."""
 
 
 class Matching(NamedTuple):
@@ -125,7 +128,10 @@ class ContextualAttention(nn.Module):
         return self._normalise(scores, matching.valid)
 
     def _normalise(self, scores: Tensor, valid: Tensor) -> Tensor:
-        return (scores * (valid * self.scale)).softmax(dim=-1) * valid
+        weights = (scores * (valid * self.scale)).softmax(dim=-1)
+        # What is too small to matter is set to 0: a processor takes many times as long for numbers
+        # so small that they are no longer normalised.
+        return F.threshold(weights, NEGLIGIBLE, 0.0) * valid
 
     @staticmethod
     def paste(weights: Tensor, matching: Matching) -> Tensor:
@@ -151,7 +157,7 @@ class ContextualAttention(nn.Module):
         """As `paste(attend(...))`, a few query rows at a time: (N, rate^2 C, h + 1, w + 1)."""
         (h, w), cells = matching.query_grid, matching.key_grid.cells
         rows = self.memory_budget // (4 * matching.queries.element_size() * w * cells)
-        rows = max(1, min(int(rows), h))
+        rows = min(max(int(rows), LEAST_ROWS), h)
         pasted = []
         for item in range(len(matching.queries)):
             item_blocks = matching.blocks[item]
