@@ -24,7 +24,15 @@ from core.registry import build_generator
 from core.weights import load_weights, read_info, save_weights
 from trainer.__main__ import main
 from trainer.config import TrainConfig
-from trainer.data import Batch, Samples, batches, find_pictures, training_lines, training_mask
+from trainer.data import (
+    Batch,
+    Samples,
+    batches,
+    find_pictures,
+    jitter_colours,
+    training_lines,
+    training_mask,
+)
 from trainer.loop import build_callables, build_state, train
 from trainer.perceptual import load_features
 from trainer.step import Callables, reconstruction, train_step
@@ -229,6 +237,19 @@ def test_small_pictures_are_enlarged_to_the_crop(config, tmp_path):
     picture(0, (20, 33)).save(folder / "a.png")
     image, mask, sketch = Samples(find_pictures([folder]), config)[0]
     assert image.shape == (3, 64, 64) and mask.shape == sketch.shape == (1, 64, 64)
+
+
+def test_jitter_turns_colours_and_leaves_grey_grey():
+    random = np.random.default_rng(0)
+    image = torch.full((3, 4, 4), 100, dtype=torch.uint8)
+    image[:, 2:] = torch.tensor([200, 50, 50])[:, None, None]
+    seen = [jitter_colours(image, random, strength=1.0) for _ in range(30)]
+    for jittered in seen:
+        assert (jittered[:, :2] == jittered[:1, :2]).all()
+    strongest = {int(jittered[:, 3, 3].float().argmax()) for jittered in seen}
+    assert strongest == {0, 1, 2}
+    same = jitter_colours(image, random, strength=0.0)
+    assert (same.int() - image.int()).abs().max() <= 1
 
 
 def test_lines_lie_on_edges_and_masks_leave_something_known(config):

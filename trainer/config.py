@@ -25,6 +25,7 @@ class TrainConfig:
     batch: int = setting(16, "pictures per update; the authors advise at least 16")
     crop: int = setting(256, "side of the training crops in pixels, a multiple of 8")
     zoom: float = setting(0.5, "smallest scaling of a picture before cropping, 1 = never shrink")
+    colour_jitter: float = setting(0.0, "strength of random hue, saturation and light, 0 to 1")
     brush: float = setting(1.0, "thickness of the strokes of the masks, 1 = that of 256x256")
     box_share: float = setting(0.3, "share of the masks that also get a box")
     sketch_share: float = setting(0.5, "share of the samples that get lines in the hole")
@@ -73,7 +74,7 @@ class TrainConfig:
 RANGES: tuple[tuple[str, float, float], ...] = (
     ("steps batch log_every sample_every save_every keep", 1, 10**9),
     ("gan_start workers cache_mib seed", 0, 10**9),
-    ("zoom box_share sketch_share", 0, 1),
+    ("zoom colour_jitter box_share sketch_share", 0, 1),
     ("ema beta1 beta2", 0, 0.999999),
     ("brush", 0.1, 4),
     ("lr d_lr", 1e-9, 1),
