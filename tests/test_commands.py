@@ -25,7 +25,7 @@ def weights(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     generator = build_generator(PRESETS["deepfillv2-tiny"])
     for parameter in generator.parameters():
-        parameter.data *= 2  # so that a sketch is seen in 8 bits without any training
+        parameter.data *= 4  # so that a sketch is seen in 8 bits without any training
     save_weights(path, generator, about={"steps": 3})
     return str(path)
 
