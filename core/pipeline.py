@@ -213,8 +213,7 @@ def match_seam(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
 
 def blend(image: Tensor, filled: Tensor, alpha: Tensor) -> None:
     """Write the fill into `image` in place: alpha 0 keeps it bit for bit, 1 replaces it."""
-    mixed = torch.lerp(image.float(), filled, alpha).to(image.dtype)
-    image.copy_(torch.where(alpha > 0, mixed, image))
+    image.copy_(torch.lerp(image.float(), filled, alpha))
 
 
 def _resize_guide(guide: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,6 +10,7 @@ from vectors import Vectors
 from core.masks import (
     KINDS,
     BrushStyle,
+    _bounce,
     box_mask,
     free_form_mask,
     official_box_mask,
@@ -56,6 +57,14 @@ def test_our_strokes_reach_every_part_of_a_wide_picture():
     assert not theirs[..., 130:].any()
     assert (ours[..., 200:] > 0).float().mean() > 0.9
     assert (ours[..., :56] > 0).float().mean() > 0.9
+
+
+def test_long_strokes_bounce_off_the_borders():
+    """Without it they would leave the picture after a step or two and cover little of it."""
+    assert _bounce(np.array([-3.0, 12.0]), (10, 10)).tolist() == [3, 8]
+    style = BrushStyle(strokes=(1, 1), vertices=(12, 12), length=(0.8, 1.0), width=(0.05, 0.05))
+    masks = [free_form_mask((128, 128), np.random.default_rng(s), style) for s in range(20)]
+    assert float(torch.cat(masks).mean()) > 0.25
 
 
 def test_our_strokes_scale_with_the_picture():
