@@ -29,6 +29,11 @@ class Window(NamedTuple):
         """In pixels."""
         return self.right - self.left
 
+    def overlaps(self, other: "Window") -> bool:
+        """Whether they share a pixel."""
+        rows = self.top < other.bottom and other.top < self.bottom
+        return rows and self.left < other.right and other.left < self.right
+
     def of(self, x: Tensor) -> Tensor:
         """The view of (..., H, W) inside the rectangle."""
         return x[..., self.top : self.bottom, self.left : self.right]
@@ -62,10 +67,13 @@ def feather(mask: Tensor, pixels: int) -> Tensor:
 
 
 def hole_groups(hole: Tensor, *, gap: int) -> list[Window]:
-    """Bounding boxes of the holes of one mask (1, 1, H, W); holes closer than `gap` are one."""
+    """Bounding boxes of the holes of one mask (1, 1, H, W), none overlapping another.
+
+    Holes closer than about `gap` pixels are one group.
+    """
     height, width = hole.shape[-2:]
     cell = max(8, max(height, width) // 256)
-    cells = F.max_pool2d(hole, cell, ceil_mode=True)
+    cells = F.max_pool2d(hole, cell, ceil_mode=True).cpu()  # small, and walked cell by cell
     near = grow(cells, -(-gap // (2 * cell)))[0, 0] > 0
     labels = _label(near)
     groups = []
@@ -78,7 +86,23 @@ def hole_groups(hole: Tensor, *, gap: int) -> list[Window]:
             min((int(columns.max()) + 1) * cell, width),
         )
         groups.append(_tight(hole, box))
-    return groups
+    return _apart(groups)
+
+
+def _apart(boxes: list[Window]) -> list[Window]:
+    """Join boxes that overlap until none do: each pixel is then filled once."""
+    done: list[Window] = []
+    for box in boxes:
+        while touched := [other for other in done if box.overlaps(other)]:
+            done = [other for other in done if other not in touched]
+            box = Window(
+                min(w.top for w in (box, *touched)),
+                min(w.left for w in (box, *touched)),
+                max(w.bottom for w in (box, *touched)),
+                max(w.right for w in (box, *touched)),
+            )
+        done.append(box)
+    return done
 
 
 def _tight(hole: Tensor, box: Window) -> Window:

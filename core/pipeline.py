@@ -178,6 +178,9 @@ class Inpainter:
         tensors = {"image": image, "mask": mask, **guides}
         count = max(len(tensor) for tensor in tensors.values())
         names = {port.name for port in self.backend.contract.guides}
+        for port in self.backend.contract.guides:
+            if not port.optional and port.name not in guides:
+                raise ConfigError(f"this network needs {port.name!r} beside image and mask")
         for name, tensor in tensors.items():
             if name not in names | {"image", "mask"}:
                 self.backend.contract.port(name)  # raises, naming what there is

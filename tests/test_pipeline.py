@@ -144,6 +144,14 @@ def test_guides_reach_their_port_thresholded_and_missing_ones_are_low():
     assert not backend.runs[2][2].any()
 
 
+def test_a_guide_that_the_network_cannot_do_without_is_asked_for():
+    backend = Recorder()
+    labels = Port("segmentation", 1)
+    backend.contract = Contract((IMAGE, MASK, labels), FILLED, 8, 64, True)
+    with pytest.raises(ConfigError, match="needs 'segmentation' beside image and mask"):
+        Inpainter(backend)(torch.rand(1, 3, 16, 16), hole_in(16, 16))
+
+
 def test_holes_far_apart_in_a_large_picture_become_crops_of_native_size():
     image, mask = torch.rand(1, 3, 900, 700), torch.zeros(1, 1, 900, 700)
     mask[..., 40:60, 40:50] = mask[..., 800:820, 600:620] = 1
