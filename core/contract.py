@@ -12,6 +12,9 @@ from .errors import ConfigError
 
 THRESHOLD = 0.5
 """Above it a soft mask is hole and a soft line is drawn (127.5 of 255 in the official code)."""
+TRUSTED = 64
+"""Pixels round the hole up to which the output of a network is used, to see how it errs; further
+away a backend may leave out what it likes."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from .backends import Backend
 from .contract import THRESHOLD, Port
 from .crop import (
     Window,
-    box_blur,
     breadth,
     feather,
     grow,
@@ -23,6 +22,7 @@ from .crop import (
     with_context,
 )
 from .errors import ConfigError, ShapeError
+from .seam import blend, match_colours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,6 @@ FULL_SIDES = 2
 TRAINED_BREADTH = 0.375
 """Holes up to this fraction of the native side across are filled at once; wider ones coarse to
 fine."""
-SEAM = 6
-"""Pixels inside the hole over which the fill is drawn to the colours round it."""
 
 
 class Inpainter:
@@ -99,7 +97,7 @@ class Inpainter:
             filled = self._fill_window(
                 known, outer.of(hole), {name: outer.of(guide) for name, guide in guides.items()}
             )
-            filled = match_seam(filled, known, outer.of(hole))
+            filled = match_colours(filled, known, outer.of(hole))
             # Cut what belongs to this group out of its surroundings, and blend it in.
             inside = Window(
                 inner.top - outer.top,
@@ -199,24 +197,6 @@ def to_port(x: Tensor | None, port: Port, like: Tensor | None = None) -> Tensor:
     if port.binary:
         x = (x > THRESHOLD).to(x.dtype)
     return x * (port.high - port.low) + port.low
-
-
-def match_seam(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
-    """Draw the fill to the colours just outside the hole, fading out `SEAM` pixels inside it.
-
-    What the network makes of the known pixels tells by how much it is off there; that difference,
-    smoothed, is taken off inside. Known pixels themselves are not the concern of this function.
-    """
-    known = 1 - hole
-    weight = box_blur(box_blur(known, SEAM // 2), SEAM // 2)
-    off = box_blur(box_blur((image - filled) * known, SEAM // 2), SEAM // 2)
-    off = off / weight.clamp(min=1e-3)
-    return (filled + off * (2 * weight).clamp(max=1) * hole).clamp(0, 1)
-
-
-def blend(image: Tensor, filled: Tensor, alpha: Tensor) -> None:
-    """Write the fill into `image` in place: alpha 0 keeps it bit for bit, 1 replaces it."""
-    image.copy_(torch.lerp(image.float(), filled, alpha))
 
 
 def _resize_guide(guide: Tensor, size: tuple[int, int]) -> Tensor:

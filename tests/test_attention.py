@@ -162,11 +162,13 @@ def test_pruned_rows_are_exact_round_the_hole_and_skipped_elsewhere():
     layer = ContextualAttention(scale=0.3, align_corners=False)
     layer.memory_budget = 0
     whole = layer(x, x, mask)
-    layer.prune = True
+    layer.prune = 0
     pruned = layer(x, x, mask)
     near = slice(30 - 2 * HALO + 2, 34 + 2 * HALO - 2)  # two rows of each patch overlap the next
     torch.testing.assert_close(pruned[..., near, :], whole[..., near, :], atol=1e-5, rtol=0)
     assert not pruned[..., :16, :].any()
+    layer.prune = 32  # four cells more on either side
+    assert layer(x, x, mask)[..., 16:20, :].any()
     assert not layer(x, x, torch.zeros_like(mask)).any()  # no hole, nothing to compute
 
 

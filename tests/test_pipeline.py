@@ -10,10 +10,10 @@ from torch import Tensor
 from core.backends import choose_device, open_backend
 from core.backends.eager import TorchBackend
 from core.config import PRESETS
-from core.contract import Contract, Port
+from core.contract import TRUSTED, Contract, Port
 from core.errors import BackendError, ConfigError, ShapeError, WeightsError
 from core.masks import free_form_mask
-from core.pipeline import FillOptions, Inpainter, match_seam
+from core.pipeline import FillOptions, Inpainter
 from core.registry import build_generator
 from core.weights import DEFAULT_WEIGHTS, save_weights
 
@@ -205,15 +205,6 @@ def test_a_network_without_refinement_fills_a_wide_hole_small():
     assert len(backend.runs) == 1 and backend.runs[0][0].shape[-1] <= 64
 
 
-def test_the_seam_takes_the_colour_round_the_hole():
-    image, hole = torch.full((1, 3, 40, 40), 0.5), torch.zeros(1, 1, 40, 40)
-    hole[..., 10:30, 10:30] = 1
-    matched = match_seam(torch.full_like(image, 0.3), image, hole)
-    assert matched[0, 0, 20, 10] == pytest.approx(0.5, abs=0.04)
-    assert matched[0, 0, 20, 20] == pytest.approx(0.3)
-    assert (matched[0, 0, 20, 10:20].diff() <= 1e-6).all()
-
-
 @pytest.mark.parametrize(
     ("image", "mask", "guides", "error", "says"),
     [
@@ -263,20 +254,21 @@ def test_half_precision_pictures_keep_their_type_and_known_pixels(tiny):
     assert completed.dtype == torch.float16 and torch.equal(completed[known], image[known])
 
 
-def test_pruned_attention_fills_the_hole_as_whole_attention_does():
+def test_pruned_attention_is_exact_as_far_as_the_pipeline_looks():
     torch.manual_seed(0)
     generator = build_generator(PRESETS["deepfillv2-tiny"]).double()
     for parameter in generator.parameters():
         parameter.data *= 2  # so that every layer is felt
-    image, mask = torch.rand(1, 3, 128, 128).double() * 2 - 1, hole_in(128, 128).double()
+    image, mask = torch.rand(1, 3, 360, 64).double() * 2 - 1, torch.zeros(1, 1, 360, 64).double()
+    mask[..., 160:200, 20:40] = 1
     with torch.inference_mode():
         whole = generator.eval()(image, mask, torch.zeros_like(mask))
     backend = TorchBackend(generator)
     generator.attention.memory_budget = 0  # chunks, of which pruning leaves some out
     pruned = backend.run(image, mask, torch.zeros_like(mask))
-    hole = mask.bool().expand_as(image)
-    torch.testing.assert_close(pruned[hole], whole[hole], atol=1e-12, rtol=0)
-    assert not torch.equal(pruned, whole)  # far from the hole, what was left out shows
+    near = slice(160 - TRUSTED, 200 + TRUSTED)
+    torch.testing.assert_close(pruned[..., near, :], whole[..., near, :], atol=1e-12, rtol=0)
+    assert not torch.equal(pruned, whole)  # further away, what was left out shows
 
 
 def test_backends_are_chosen_by_suffix(tmp_path):

@@ -19,7 +19,10 @@ class Backend(Protocol):
     contract: Contract
 
     def run(self, *inputs: Tensor) -> Tensor:
-        """Tensors as `contract.inputs` describes them -> a tensor as `contract.output` does."""
+        """Tensors as `contract.inputs` describes them -> a tensor as `contract.output` does.
+
+        It must be right in the hole and up to `contract.TRUSTED` pixels round it.
+        """
         ...
 
     def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:

@@ -51,9 +51,9 @@ class ContextualAttention(nn.Module):
     memory_budget: int = 64 * MIB
     """Bytes that the scores may take; above it query rows are done in chunks (never when traced
     or compiled). The result is the same to rounding."""
-    prune: bool = False
-    """Compute only the query rows that can influence the hole; the rest of the output is 0.
-    Exact inside the hole of a DeepFillv2 output, for inference (see `HALO`)."""
+    prune: int | None = None
+    """Compute only the query rows that can influence the hole and so many pixels of the picture
+    above and below it; the rest of the output is 0. For inference with DeepFillv2 (see `HALO`)."""
 
     def __init__(
         self,
@@ -180,19 +180,22 @@ class ContextualAttention(nn.Module):
 
     def _query_rows(self, mask: Tensor | None, item: int, height: int) -> tuple[int, int]:
         """First and last (exclusive) query row that the hole of `item` depends on."""
-        if not self.prune or mask is None:
+        if self.prune is None or mask is None:
             return 0, height
         hole = mask[item % len(mask)].amax(dim=(0, 2)).nonzero()
         if not len(hole):
             return 0, 0
         scale = mask.shape[-2] / height
         first, last = int(hole[0] / scale), int(hole[-1] / scale)
-        return max(first - HALO, 0), min(last + 1 + HALO, height)
+        margin = HALO + -(-self.prune // CELL)
+        return max(first - margin, 0), min(last + 1 + margin, height)
 
 
+CELL = 8
+"""Pixels of the picture per cell of the attention, in DeepFillv2."""
 HALO = 4
-"""Cells round the hole that pruning keeps: the reach of the layers after attention (two 3x3 at
-1/4 size before and two after joining, two at 1/2, three at full size) and one cell of overlap."""
+"""Cells that pruning keeps round what must be exact: the reach of the layers after attention (two
+3x3 at 1/4 size before and two after joining, two at 1/2, three at full size), one of overlap."""
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
