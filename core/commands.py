@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
 from tqdm import tqdm
 
 from .backends import open_backend
@@ -97,7 +98,8 @@ def demo(args: Namespace) -> int:
         )
         filled = fill_file(inpainter, job)
         hole = filled.mask.expand_as(filled.completed)
-        seen = filled.picture.pixels * (1 - hole) + hole
+        drawn = filled.guides.get("sketch", torch.zeros(1))
+        seen = filled.picture.pixels * (1 - hole) + hole * (1 - drawn)
         save_pixels(output / f"{name}.input.png", filled.picture.pixels)
         save_pixels(output / f"{name}.mask.png", filled.mask)
         row = [filled.picture.pixels, seen, filled.completed]

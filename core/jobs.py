@@ -72,6 +72,8 @@ class Filled:
     picture: Picture
     mask: Tensor
     completed: Tensor
+    guides: dict[str, Tensor]
+    """What was drawn, by port."""
     seconds: float
     """In the network and the pipeline, files not counted."""
 
@@ -93,7 +95,7 @@ def fill_file(inpainter: Inpainter, job: Job) -> Filled:
         # The transparency said where the hole is; what is filled is no longer transparent.
         alpha = torch.maximum(picture.alpha, (mask > 0).float())
     write_picture(job.output, picture, completed, alpha=alpha)
-    return Filled(picture, mask, completed, seconds)
+    return Filled(picture, mask, completed, guides, seconds)
 
 
 def report_line(job: Job, **facts: Any) -> dict[str, Any]:
