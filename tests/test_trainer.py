@@ -325,6 +325,21 @@ def test_a_second_run_does_not_write_over_the_first(config):
         train(replace(config, steps=1), resume=True)
 
 
+def test_a_full_disk_keeps_the_checkpoints_before(config, monkeypatch):
+    train(replace(config, steps=3))
+
+    def full(state, path):
+        path.write_bytes(b"half a checkpoint")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/7: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match=r"000000006\.pt .*go on with --resume"):
+        train(replace(config, steps=6), resume=True)
+    monkeypatch.undo()
+    assert [p.name for p in (config.out / "checkpoints").iterdir()] == ["000000003.pt"]
+    train(replace(config, steps=6), resume=True)
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [

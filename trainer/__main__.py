@@ -40,9 +40,13 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(json.dumps(asdict(config), default=str, indent=2) + "\n")
             return 0
         signal_number = train(config, resume=args.resume)
+        sys.stderr.write(f"{config.out / 'weights.safetensors'} is ready to be used\n")
     except InpaintError as problem:
         sys.stderr.write(f"error: {problem}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted a second time; --resume goes on from the last checkpoint\n")
+        return 130
     return 128 + signal_number if signal_number else 0
 
 

@@ -69,8 +69,14 @@ class Run:
     def save(self, state: TrainState) -> Path:
         """Write a checkpoint, whole or not at all, and the weights to use; drop old ones."""
         path = self.checkpoints / f"{state.step:09d}.pt"
-        with whole_file(path) as part:
-            torch.save(state.state_dict(), part)
+        try:
+            with whole_file(path) as part:
+                torch.save(state.state_dict(), part)
+        except (OSError, RuntimeError) as problem:  # torch reports a full disk as RuntimeError
+            raise TrainingError(
+                f"cannot write the checkpoint {path} ({problem}); those before are whole, make "
+                "room and go on with --resume"
+            ) from None
         for old in self._saved()[: -self.config.keep]:
             old.unlink()
         about = {"steps": state.step, "batch": self.config.batch, "crop": self.config.crop}
@@ -81,8 +87,12 @@ class Run:
         """Append one line to metrics.jsonl; the one place where losses leave the device."""
         values = {name: float(loss) for name, loss in losses.items()}
         line = {"step": step, "seconds": round(time.monotonic() - self.started, 1), **values}
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.folder / "metrics.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as problem:
+            raise TrainingError(f"cannot write {path} ({problem}); go on with --resume") from None
         return values
 
     @torch.inference_mode()
