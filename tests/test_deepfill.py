@@ -216,6 +216,16 @@ def test_gates_are_reported_by_layer_and_lie_between_0_and_1():
     assert not network.coarse.conv1.conv._forward_hooks  # nothing is left behind
 
 
+def test_the_whole_net_runs_in_half_precision_and_stays_close():
+    torch.manual_seed(0)
+    network = DeepFill(DeepFillConfig(width=8)).eval()
+    image, mask = random_inputs()
+    exact = network(image, mask)
+    rounded = network.bfloat16()(image.bfloat16(), mask.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, atol=0.02, rtol=0)
+
+
 def test_refining_the_own_coarse_fill_is_the_forward_pass():
     torch.manual_seed(0)
     network = DeepFill(DeepFillConfig(width=8))

@@ -81,7 +81,8 @@ class ContextualAttention(nn.Module):
         start = self.rate // 2
         pasted = F.pixel_shuffle(pasted, self.rate) if self.rate > 1 else pasted
         # A constant 4, as the official code has it, although patches overlap less at the border.
-        return pasted[..., start : start + height, start : start + width] / 4
+        pasted = pasted[..., start : start + height, start : start + width] / 4
+        return pasted.to(foreground.dtype)
 
     def weights(self, foreground: Tensor, background: Tensor, mask: Tensor | None = None) -> Tensor:
         """How much of each key each query takes: (N, h, w, keys), rows sum to at most 1."""
