@@ -158,6 +158,17 @@ def test_the_discriminator_joins_after_the_warm_up(config):
     assert seen == [False, False, True]
 
 
+@pytest.mark.parametrize(("preset", "channels"), [("deepfillv2-tiny", 5), ("deepfillv2", 4)])
+def test_the_discriminator_sees_the_guides_of_the_generator_alone(config, preset, channels):
+    """Lines that the generator is not given would tell true pictures from completed ones."""
+    state = build_state(replace(config, preset=preset), CPU)
+    assert state.discriminator.layers.conv1.conv.in_channels == channels
+    image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
+    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    losses = train_step(state, build_callables(state, config, CPU), batch, config)
+    assert losses.keys() >= {"d", "g_adversarial"}
+
+
 def test_each_network_learns_from_its_own_loss_alone(config):
     """The generator's update must leave no gradient and no change in the discriminator."""
     state = build_state(config, CPU)

@@ -70,7 +70,8 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
     for module in generator.modules():
         if isinstance(module, ContextualAttention):
             module.memory_budget = ATTENTION_BUDGET
-    guides = 1  # the discriminator always sees the lines; without a sketch they are empty
+    # The discriminator sees picture, mask and the guides that the generator sees, no others.
+    guides = sum(port.channels for port in generator.contract.guides)
     discriminator = SNPatchDiscriminator(4 + guides)
     memory = torch.channels_last if config.channels_last else torch.contiguous_format
     generator.train().to(device, memory_format=memory)  # type: ignore[call-overload]  # torch's stub

@@ -69,13 +69,15 @@ def train_step(
         fills = run.stages(*network_inputs(state.generator, batch))
     fills = tuple(fill.float() for fill in fills)
     completed = complete(fills[-1], batch)
+    guides = [getattr(batch, port.name) for port in state.generator.contract.guides]
     losses: dict[str, Tensor] = {}
 
     # Discriminator: the generator is a constant here, hence the detach. One forward pass over true
     # and completed pictures, as the official code has it: one power iteration for both.
     if adversarial:
         state.discriminator.requires_grad_(True)
-        real, fake = scores(run, torch.cat([batch.image, completed.detach()]), batch, config)
+        pictures = torch.cat([batch.image, completed.detach()])
+        real, fake = scores(run, pictures, batch, guides, config)
         losses["d"] = hinge_d(real, fake)
         update(state.d_optimizer, losses["d"])
 
@@ -89,7 +91,7 @@ def train_step(
         total = total + config.perceptual_weight * losses["perceptual"]
     if adversarial:
         state.discriminator.requires_grad_(False)
-        (fake,) = scores(run, completed, batch, config)
+        (fake,) = scores(run, completed, batch, guides, config)
         losses["g_adversarial"] = hinge_g(fake)
         total = total + config.gan_weight * losses["g_adversarial"]
     losses["g"] = total
@@ -117,12 +119,14 @@ def reconstruction(
     return total
 
 
-def scores(run: Callables, images: Tensor, batch: Batch, config: TrainConfig) -> tuple[Tensor, ...]:
+def scores(
+    run: Callables, images: Tensor, batch: Batch, guides: list[Tensor], config: TrainConfig
+) -> tuple[Tensor, ...]:
     """Discriminator scores, one tensor per batch in `images`."""
     count = len(images) // len(batch.image)
+    mask, *drawn = (part.repeat(count, 1, 1, 1) for part in (batch.mask, *guides))
     with autocast(images, config):
-        guide = (batch.sketch.repeat(count, 1, 1, 1),)
-        score = run.score(images, batch.mask.repeat(count, 1, 1, 1), *guide)
+        score = run.score(images, mask, *drawn)
     return score.float().chunk(count)
 
 
