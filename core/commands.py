@@ -30,7 +30,7 @@ def fill(args: Namespace) -> int:
     if not image.exists():
         raise ImageError(f"no picture or folder at {image}")
     if image.is_dir():
-        _check_folder(args, masks, image, output)
+        _check_folder(image, output)
         jobs = list(pair_folder(image, masks, output, sketch=sketch))
         return _fill_folder(_inpainter(args), jobs, args)
     if masks.path is not None and masks.path.is_dir():
@@ -161,7 +161,7 @@ def _mask_source(args: Namespace) -> MaskSource:
     )
 
 
-def _check_folder(args: Namespace, masks: MaskSource, image: Path, output: Path) -> None:
+def _check_folder(image: Path, output: Path) -> None:
     if output.is_file():
         raise ImageError(f"{image} is a folder but {output} is a file; name a folder for -o")
     if output.resolve() == image.resolve():

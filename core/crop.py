@@ -186,7 +186,7 @@ def resize_known(image: Tensor, hole: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == size:
         return image
-    known = (hole < 0.5).to(image.dtype)
+    known = 1 - hole
     shrunk = [
         F.interpolate(x, size, mode="bilinear", antialias=True) for x in (image * known, known)
     ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
@@ -49,6 +49,17 @@ class Entry:
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.length)
+
+    def decode(self) -> Image.Image:
+        """The picture, RGB, upright. Raises TrainingError if it cannot be read."""
+        try:
+            with Image.open(io.BytesIO(self.read())) as picture:
+                return ImageOps.exif_transpose(picture).convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+            place = f" at byte {self.offset}" if self.length >= 0 else ""
+            raise TrainingError(
+                f"{self.path}{place} is not a readable picture ({problem}); remove or replace it"
+            ) from None
 
 
 def find_pictures(sources: Sequence[Path]) -> list[Entry]:
@@ -128,15 +139,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         """(H, W, 3) uint8, from the cache if it is there."""
         if index in self._cache:
             return self._cache[index]
-        entry = self.entries[index]
-        try:
-            with Image.open(io.BytesIO(entry.read())) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
-            place = f" at byte {entry.offset}" if entry.length >= 0 else ""
-            raise TrainingError(
-                f"{entry.path}{place} is not a readable picture ({problem}); remove or replace it"
-            ) from None
+        pixels = np.asarray(self.entries[index].decode())
         if self._cached_bytes + pixels.nbytes <= self.config.cache_mib << 20:
             self._cache[index] = pixels
             self._cached_bytes += pixels.nbytes

@@ -19,7 +19,6 @@ ratio and do not count for its mean. In JSON, null is an infinite PSNR.
 """
 
 import argparse
-import io
 import json
 import math
 import sys
@@ -195,15 +194,7 @@ def samples(
 
 def read_square(entry: Entry, size: int) -> Tensor:
     """(1, 3, size, size) in [0, 1]: the short side scaled to `size`, then cropped at the centre."""
-    try:
-        with Image.open(io.BytesIO(entry.read())) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise TrainingError(
-            f"{entry.path} at byte {entry.offset} is not a readable picture ({problem}); "
-            "remove or replace it"
-        ) from None
-    square = ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS)
+    square = ImageOps.fit(entry.decode(), (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(square)).movedim(-1, 0)[None].float() / 255
 
 
