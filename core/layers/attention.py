@@ -93,12 +93,7 @@ class ContextualAttention(nn.Module):
 
     def flow(self, foreground: Tensor, background: Tensor, mask: Tensor | None = None) -> Tensor:
         """From each query to the key it takes most of: (N, 2, h, w), rows and columns, in cells."""
-        weights = self.weights(foreground, background, mask)
-        height, width = weights.shape[1:3]
-        best = weights.argmax(dim=-1)
-        rows = torch.arange(height, device=best.device)[:, None]
-        columns = torch.arange(width, device=best.device)
-        return torch.stack((best // width - rows, best % width - columns), dim=1)
+        return offsets(self.weights(foreground, background, mask))
 
     def match(self, foreground: Tensor, background: Tensor, mask: Tensor | None) -> Matching:
         """Cut both into patches and blocks, at 1 / rate of their size."""
@@ -197,6 +192,15 @@ CELL = 8
 HALO = 4
 """Cells that pruning keeps round what must be exact: the reach of the layers after attention (two
 3x3 at 1/4 size before and two after joining, two at 1/2, three at full size), one of overlap."""
+
+
+def offsets(weights: Tensor) -> Tensor:
+    """From each query to the key it takes most of: (N, h, w, h w) -> (N, 2, h, w), in cells."""
+    height, width = weights.shape[1:3]
+    best = weights.argmax(dim=-1)
+    rows = torch.arange(height, device=best.device)[:, None]
+    columns = torch.arange(width, device=best.device)
+    return torch.stack((best // width - rows, best % width - columns), dim=1)
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
