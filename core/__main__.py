@@ -8,6 +8,8 @@ For example:
   python -m core fill photo.png -o filled.png --colour '#ff00ff'   (pixels of a colour are)
   python -m core fill photos/ masks/ -o filled/ --resume
   python -m core mask -o mask.png --size 480x640 --seed 7
+  python -m core mask --sheet sheet.png                         (examples of every kind)
+  python -m core sketch photo.jpg -o lines.png
   python -m core info weights/deepfillv2-small.safetensors
 
 In a mask white is the hole and black is kept; --invert takes it the other way round.
@@ -17,8 +19,10 @@ import argparse
 import sys
 
 from . import commands
+from .commands_sketch import add_sketch
 from .errors import InpaintError
-from .masks import KINDS
+from .flags import add_flags
+from .masks import KINDS, BrushStyle
 from .pipeline import FillOptions
 from .weights import DEFAULT_WEIGHTS
 
@@ -48,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fill(subparsers.add_parser("fill", help="fill the hole of a picture, or of a folder"))
     _add_mask(subparsers.add_parser("mask", help="draw masks by seed"))
+    add_sketch(subparsers.add_parser("sketch", help="draw the lines of a picture, or of a folder"))
     _add_info(subparsers.add_parser("info", help="say what a weights file is"))
     _add_demo(subparsers.add_parser("demo", help="fill the sample photos"))
     return parser
@@ -112,14 +117,22 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_mask(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=commands.mask)
-    parser.description = "Draw free-form or box masks, white = hole; the same seed, the same mask."
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="file, or with "
-                        "--count a folder")  # fmt: skip
-    parser.add_argument("--kind", choices=tuple(KINDS), default="brush", help="default: brush")
+    parser.description = "Draw masks of many kinds, white = hole; the same seed, the same mask."
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", metavar="OUT", help="file, or with --count a folder")
+    where.add_argument("--sheet", metavar="FILE", help="draw examples of every kind on one sheet")
+    parser.add_argument(
+        "--kind", choices=(*KINDS, "folder", "segments"), default="brush",
+        help="10-20: covering 10 to 20 %% of the picture; bins: one of those; folder and segments "
+        "take the flags below (default: brush)",
+    )  # fmt: skip
+    parser.add_argument("--mask-folder", metavar="DIR", help="own masks, white = hole")
+    parser.add_argument("--labels", metavar="DIR", help="label maps whose segments are holes")
     parser.add_argument("--size", default="256x256", help="HEIGHTxWIDTH (default: 256x256)")
     parser.add_argument("--like", metavar="IMAGE", help="take the size of this picture")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--count", type=int, default=1, help="how many, with seeds counting up")
+    add_flags(parser, BrushStyle)
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

@@ -4,18 +4,23 @@ import json
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from .backends import open_backend
 from .errors import ConfigError, ImageError
+from .flags import from_flags
+from .folder import check_folder, say, work_through
 from .image import read_picture, save_pixels, side_by_side
 from .jobs import Job, MaskSource, attempt, fill_file, pair_folder, report_line
-from .masks import KINDS, Size
+from .masks import KINDS, BrushStyle, Size, free_form_mask
+from .masks_found import found_kinds
+from .masks_sheet import mask_sheet
 from .pipeline import FillOptions, Inpainter
 from .weights import WeightsInfo, read_info
 
@@ -30,7 +35,7 @@ def fill(args: Namespace) -> int:
     if not image.exists():
         raise ImageError(f"no picture or folder at {image}")
     if image.is_dir():
-        _check_folder(image, output)
+        check_folder(image, output)
         jobs = list(pair_folder(image, masks, output, sketch=sketch))
         return _fill_folder(_inpainter(args), jobs, args)
     if masks.path is not None and masks.path.is_dir():
@@ -44,23 +49,31 @@ def fill(args: Namespace) -> int:
         sys.stdout.write(json.dumps(line) + "\n")
         return 0 if line["status"] == "done" else 1
     filled = fill_file(inpainter, job)
-    _say(f"{output}: filled in {filled.seconds:.2f} s")
+    say(f"{output}: filled in {filled.seconds:.2f} s")
     if not (filled.mask > 0).any():
-        _say("note: the mask is empty, so the picture is as it was; white is the hole")
+        say("note: the mask is empty, so the picture is as it was; white is the hole")
     return 0
 
 
 def mask(args: Namespace) -> int:
-    """`mask`: free-form or box masks by seed."""
+    """`mask`: masks of one kind by seed, or a sheet of all kinds."""
     if args.count < 1:
         raise ConfigError(f"--count is {args.count}; it must be at least 1")
     size = read_picture(Path(args.like)).size if args.like else parse_size(args.size)
+    kinds = _mask_kinds(args)
+    if args.sheet:
+        save_pixels(Path(args.sheet), mask_sheet(kinds, size, args.seed))
+        say(f"{args.sheet}: {len(kinds)} kinds of masks")
+        return 0
+    if args.kind not in kinds:
+        flag = {"folder": "--mask-folder", "segments": "--labels"}[args.kind]
+        raise ConfigError(f"--kind {args.kind} needs {flag} with a folder of files; give it")
     output = Path(args.output)
     for seed in range(args.seed, args.seed + args.count):
         path = output if args.count == 1 else output / f"{seed:06d}.png"
-        drawn = KINDS[args.kind](size, seed)
+        drawn = kinds[args.kind](size, seed)
         save_pixels(path, drawn)
-        _say(f"{path}: {100 * float(drawn.mean()):.1f} % hole")
+        say(f"{path}: {100 * float(drawn.mean()):.1f} % hole")
     return 0
 
 
@@ -104,8 +117,8 @@ def demo(args: Namespace) -> int:
         save_pixels(output / f"{name}.mask.png", filled.mask)
         row = [filled.picture.pixels, seen, filled.completed]
         save_pixels(output / f"{name}.side_by_side.png", side_by_side(row))
-        _say(f"{name}: filled in {filled.seconds:.2f} s, {output / name}.side_by_side.png")
-    _say(f"input, mask, result and side by side are in {output.resolve()}")
+        say(f"{name}: filled in {filled.seconds:.2f} s, {output / name}.side_by_side.png")
+    say(f"input, mask, result and side by side are in {output.resolve()}")
     return 0
 
 
@@ -118,33 +131,22 @@ def parse_size(text: str) -> Size:
 
 
 def _fill_folder(inpainter: Inpainter, jobs: list[Job], args: Namespace) -> int:
-    report = Path(args.report) if args.report else Path(args.output) / "report.jsonl"
-    failed = done = skipped = 0
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        # Appended line by line, so that an interrupted run has its report up to there.
-        with report.open("a" if args.resume else "w", encoding="utf-8") as file:
-            for line in _attempts(inpainter, jobs, args.resume):
-                _write_line(file, line)
-                if args.json:
-                    _write_line(sys.stdout, line)
-                failed += line["status"] == "failed"
-                done += line["status"] == "done"
-                skipped += line["status"] == "skipped"
-                if line["status"] == "failed":
-                    tqdm.write(f"failed: {line['image']}: {line['error']}", file=sys.stderr)
-    except OSError as problem:
-        raise ImageError(f"cannot write the report {report} ({problem}); name another") from None
-    _say(f"{done} filled, {skipped} skipped, {failed} failed; report in {report}")
-    return 1 if failed else 0
+    def attempt_or_skip(job: Job) -> dict[str, Any]:
+        if args.resume and job.output.exists():  # results appear whole or not at all
+            return report_line(job, status="skipped")
+        return attempt(inpainter, job)
+
+    return work_through(jobs, attempt_or_skip, args, did="filled")
 
 
-def _attempts(inpainter: Inpainter, jobs: list[Job], resume: bool) -> Iterable[dict[str, Any]]:
-    for job in tqdm(jobs, unit="picture", file=sys.stderr, dynamic_ncols=True):
-        if resume and job.output.exists():  # results appear whole or not at all
-            yield report_line(job, status="skipped")
-        else:
-            yield attempt(inpainter, job)
+def _mask_kinds(args: Namespace) -> dict[str, Callable[[Size, int], Tensor]]:
+    """Every way to draw that the flags allow, our brush in the asked style."""
+    style = from_flags(BrushStyle, args)
+    folders = (Path(name) if name else None for name in (args.mask_folder, args.labels))
+    own_brush = {
+        "brush": lambda size, seed: free_form_mask(size, np.random.default_rng(seed), style)
+    }
+    return KINDS | own_brush | found_kinds(*folders)
 
 
 def _mask_source(args: Namespace) -> MaskSource:
@@ -161,19 +163,12 @@ def _mask_source(args: Namespace) -> MaskSource:
     )
 
 
-def _check_folder(image: Path, output: Path) -> None:
-    if output.is_file():
-        raise ImageError(f"{image} is a folder but {output} is a file; name a folder for -o")
-    if output.resolve() == image.resolve():
-        raise ImageError(f"-o is the folder of the pictures itself, {image}; name another")
-
-
 def _inpainter(args: Namespace) -> Inpainter:
     fields = ("grow", "feather", "strategy", "context", "work_size")
     values = {name: getattr(args, name) for name in fields if hasattr(args, name)}
     options = FillOptions(**values)
     backend = open_backend(Path(args.weights), args.device)
-    _say(f"{Path(args.weights).name} on {getattr(backend, 'device', 'its own device')}")
+    say(f"{Path(args.weights).name} on {getattr(backend, 'device', 'its own device')}")
     return Inpainter(backend, options)
 
 
@@ -192,13 +187,3 @@ def _describe(found: WeightsInfo) -> str:
         **{key: str(value) for key, value in sorted(found.about.items())},
     }
     return "".join(f"{key:<14}{value}\n" for key, value in lines.items())
-
-
-def _write_line(file: TextIO, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line) + "\n")
-    file.flush()
-
-
-def _say(text: str) -> None:
-    """For a person; stdout stays free for what programs read."""
-    sys.stderr.write(text + "\n")

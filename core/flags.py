@@ -5,6 +5,7 @@ The help of a flag is `field(metadata={"help": ...})`; a literal type gives choi
 
 import argparse
 import types
+from collections.abc import Collection
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,10 +13,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 SCALARS = (int, float, str, Path)
 
 
-def add_flags(parser: argparse.ArgumentParser, settings: type) -> None:
-    """One --flag per field of the dataclass `settings`; fields without default are required."""
+def add_flags(
+    parser: argparse.ArgumentParser, settings: type, *, without: Collection[str] = ()
+) -> None:
+    """One --flag per field of the dataclass `settings`, but for those named in `without`.
+
+    Fields without default are required.
+    """
     hints = get_type_hints(settings)
-    for entry in fields(settings):
+    for entry in [entry for entry in fields(settings) if entry.name not in without]:
         flag = "--" + entry.name.replace("_", "-")
         parser.add_argument(flag, **_options(entry, hints[entry.name]))
 

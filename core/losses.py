@@ -55,21 +55,65 @@ def gradient_penalty(
     return (squared.flatten(1).sum(dim=1).sqrt() - 1).square().mean()
 
 
-def masked_l1(filled: Tensor, image: Tensor, mask: Tensor, *, known: float, hole: float) -> Tensor:
+def masked_l1(
+    filled: Tensor,
+    image: Tensor,
+    mask: Tensor,
+    *,
+    known: float,
+    hole: float,
+    areas: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """L1 averaged over the hole and over the known area, each with its weight.
 
     Averages run over the batch, so that an empty hole or an all-hole mask gives no division by 0.
+    `areas`, pixels of the hole and of the known area, are divided by in place of those of `mask`:
+    with their means over the parts of a larger batch, the mean of the parts' losses is its loss.
     """
     error = (filled - image).abs().mean(dim=1, keepdim=True)
-    return hole * area_mean(error, mask) + known * area_mean(error, 1 - mask)
+    holes, knowns = areas or (None, None)
+    return hole * area_mean(error, mask, holes) + known * area_mean(error, 1 - mask, knowns)
 
 
-def area_mean(values: Tensor, area: Tensor) -> Tensor:
-    """Mean of `values` where `area` is 1; 0 for an empty area. Shapes alike."""
-    return (values * area).sum() / area.sum().clamp(min=1)
+def area_mean(values: Tensor, area: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Mean of `values` where `area` is 1, or their sum over `pixels`; 0 for an empty area."""
+    return (values * area).sum() / (area.sum().clamp(min=1) if pixels is None else pixels)
 
 
 def perceptual_l1(features: Sequence[Tensor], true_features: Sequence[Tensor]) -> Tensor:
     """Sum over layers of the mean absolute difference of features (Johnson et al. 2016)."""
     losses = [F.l1_loss(a, b) for a, b in zip(features, true_features, strict=True)]
     return torch.stack(losses).sum()
+
+
+def style_l1(features: Sequence[Tensor], true_features: Sequence[Tensor]) -> Tensor:
+    """L1 between Gram matrices of features, summed over layers, mean over items.
+
+    Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial Convolutions", equations
+    5 and 6: which features go together, wherever they are, which is what a texture is.
+    features: layers (N, C, h, w), float32 (sums over pixels are too long for half precision).
+    """
+    pairs = zip(features, true_features, strict=True)
+    return torch.stack([F.l1_loss(gram(a), gram(b)) for a, b in pairs]).sum()
+
+
+def gram(features: Tensor) -> Tensor:
+    """Products of channels, their sums over pixels divided by C h w: (N, C, h, w) -> (N, C, C)."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def balanced_cross_entropy(logits: Tensor, strength: Tensor, *, positive: float) -> Tensor:
+    """Class-balanced cross entropy of edge maps (Xie and Tu 2015, eq. 2), mean over the batch.
+
+    logits (N, 1, H, W); strength (N, 1, H, W) in [0, 1], the share of annotators who drew an edge.
+    Pixels above `positive` are edges, those at 0 are not, those between do not count (Liu et al.
+    2017, section 3.2). Each class weighs as the other's share of its picture, non-edges 1.1 times;
+    per picture the weighted sum is divided by the number of its edges, so that sizes compare.
+    """
+    edge, ground = (strength > positive).float(), (strength == 0).float()
+    edges, grounds = (x.sum(dim=(1, 2, 3), keepdim=True) for x in (edge, ground))
+    counted = (edges + grounds).clamp(min=1)
+    weight = edge * grounds / counted + 1.1 * ground * edges / counted
+    loss = weight * F.binary_cross_entropy_with_logits(logits, edge, reduction="none")
+    return (loss.sum(dim=(1, 2, 3), keepdim=True) / edges.clamp(min=1)).mean()

@@ -5,12 +5,16 @@ Every function gives a float32 tensor (1, 1, height, width), 1 = hole, 0 = known
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
+
+from .errors import ConfigError, ShapeError
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -69,20 +73,44 @@ def official_box_mask(
     return mask
 
 
+def _span(low: float, high: float, help: str) -> Any:
+    return field(default=(low, high), metadata={"help": help})
+
+
 @dataclass(frozen=True, kw_only=True)
 class BrushStyle:
-    """How free-form strokes look; lengths are fractions of the mean side of the picture."""
+    """How free-form strokes look, each as smallest and largest value.
 
-    strokes: tuple[int, int] = (1, 4)
-    """Fewest and most strokes."""
-    vertices: tuple[int, int] = (4, 12)
-    """Fewest and most corners of a stroke."""
-    length: tuple[float, float] = (0.03, 0.30)
-    """Shortest and longest step between two corners."""
-    width: tuple[float, float] = (0.045, 0.16)
-    """Thinnest and thickest brush."""
-    angle: tuple[float, float] = (0.25, 0.55)
-    """Least and most turn from corner to corner, in half turns."""
+    Lengths are fractions of the mean side of the picture. Raises ConfigError for values that are
+    not two, not rising or out of range.
+    """
+
+    strokes: tuple[int, int] = _span(1, 4, "fewest and most strokes")
+    vertices: tuple[int, int] = _span(4, 12, "fewest and most steps of a stroke")
+    length: tuple[float, float] = _span(0.03, 0.30, "shortest and longest step, in picture sides")
+    width: tuple[float, float] = _span(0.045, 0.16, "thinnest and thickest, in picture sides")
+    angle: tuple[float, float] = _span(0.25, 0.55, "least and most turn at a step, in half turns")
+
+    def __post_init__(self) -> None:
+        for name, most in (("strokes", 100), ("vertices", 100), ("length", 2), ("width", 1)):
+            _check_span(name, getattr(self, name), 1 if most == 100 else 1e-4, most)
+        _check_span("angle", self.angle, 0, 2)
+
+    def scaled(self, factor: float, *, thickness: float = 1.0) -> "BrushStyle":
+        """Strokes `factor` times as large, and `thickness` times as thick on top of that."""
+        length, width = (
+            (float(span[0] * scale), float(span[1] * scale))
+            for span, scale in ((self.length, factor), (self.width, factor * thickness))
+        )
+        return replace(self, length=length, width=(min(width[0], 1.0), min(width[1], 1.0)))
+
+
+def _check_span(name: str, span: tuple[float, ...], least: float, most: float) -> None:
+    if len(span) != 2 or not least <= span[0] <= span[1] <= most:
+        raise ConfigError(
+            f"the brush's {name} is {' '.join(map(str, span))}; it must be two values, the smaller "
+            f"first, from {least:g} to {most:g}"
+        )
 
 
 def free_form_mask(
@@ -125,6 +153,67 @@ def box_mask(
     return mask
 
 
+BINS = ((0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
+"""Shares of the picture by which Liu et al. 2018 (partial convolution) sort irregular holes."""
+STROKES_TRIED = 48
+"""Strokes after which `binned_mask` lets the hole grow instead."""
+
+
+def binned_mask(size: Size, random: np.random.Generator, low: float, high: float) -> Tensor:
+    """Free-form strokes that cover more than `low` and up to `high` of the picture.
+
+    The shares come out spread over the bin. One stroke is laid after the other; one that would
+    cover too much is drawn smaller. What still lacks then is added along the border of the hole.
+    A mask is never empty and never all hole. Raises ShapeError for a picture so small that no
+    number of pixels lies in the bin.
+    """
+    least, most = _counts(size, low, high)
+    target = int(random.integers(least, most + 1))
+    enough = max(least, target - (most - least) // 8)
+    style, scale = BrushStyle(strokes=(1, 1)), 1.0
+    hole = torch.zeros(1, 1, *size)
+    for _ in range(STROKES_TRIED):
+        joined = torch.maximum(hole, free_form_mask(size, random, style.scaled(scale)))
+        if joined.sum() > target:
+            scale *= 0.7
+            continue
+        hole = joined
+        if hole.sum() >= enough:
+            return hole
+    return _grown(hole, target, random)
+
+
+def _counts(size: Size, low: float, high: float) -> tuple[int, int]:
+    """Fewest and most pixels n with low < n / all <= high, neither none nor all."""
+    pixels = size[0] * size[1]
+    least, most = max(int(low * pixels), 1), min(int(high * pixels) + 1, pixels - 1)
+    while least / pixels <= low:
+        least += 1
+    while most > 0 and most / pixels > high:
+        most -= 1
+    if least > most:
+        raise ShapeError(
+            f"no hole in {size[0]} x {size[1]} pixels covers more than {100 * low:g} and up to "
+            f"{100 * high:g} % of them; take a larger picture or a wider range"
+        )
+    return least, most
+
+
+def _grown(hole: Tensor, target: int, random: np.random.Generator) -> Tensor:
+    """Pixels added round the hole until it has `target` of them."""
+    height, width = hole.shape[-2:]
+    top, left = int(random.integers(height)), int(random.integers(width))
+    if not hole.any():
+        hole[..., top, left] = 1
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    distance = ((rows - top) ** 2 + (columns - left) ** 2).flatten()
+    while (lacking := target - int(hole.sum())) > 0:
+        ring = (F.max_pool2d(hole, 3, 1, 1) > hole).flatten().nonzero()[:, 0]
+        nearest = ring[distance[ring].argsort(stable=True)[:lacking]]
+        hole.view(-1)[nearest] = 1
+    return hole
+
+
 def _bounce(point: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
     """Mirror a point that ran over a border back inside."""
     for axis, limit in enumerate(limits):
@@ -144,10 +233,21 @@ def _to_tensor(canvas: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(canvas, dtype=np.float32))[None, None]
 
 
+def _binned(low: float, high: float) -> Callable[[Size, int], Tensor]:
+    return lambda size, seed: binned_mask(size, np.random.default_rng(seed), low, high)
+
+
+def _any_bin(size: Size, seed: int) -> Tensor:
+    random = np.random.default_rng(seed)
+    return binned_mask(size, random, *BINS[random.integers(len(BINS))])
+
+
 KINDS: dict[str, Callable[[Size, int], Tensor]] = {
     "brush": lambda size, seed: free_form_mask(size, np.random.default_rng(seed)),
     "box": lambda size, seed: box_mask(size, np.random.default_rng(seed)),
     "official-brush": lambda size, seed: official_brush_mask(size, np.random.RandomState(seed)),
     "official-box": lambda size, seed: official_box_mask(size, np.random.RandomState(seed)),
+    "bins": _any_bin,
+    **{f"{100 * low:.0f}-{100 * high:.0f}": _binned(low, high) for low, high in BINS},
 }
-"""Ways to draw a mask by seed."""
+"""Ways to draw a mask by seed; "10-20" covers 10 to 20 % of the picture, "bins" one of the six."""

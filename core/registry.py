@@ -6,8 +6,9 @@ from typing import Any
 
 from .config import DeepFillConfig
 from .errors import ConfigError
-from .models.base import Generator
+from .models.base import Generator, Network
 from .models.deepfill import DeepFill
+from .models.edges import EdgeConfig, EdgeDetector
 
 
 @dataclass(frozen=True)
@@ -15,17 +16,29 @@ class Architecture:
     """What builds one kind of network."""
 
     config: Callable[..., Any]
-    generator: Callable[[Any], Generator]
+    network: Callable[[Any], Network]
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "deepfillv2": Architecture(DeepFillConfig, DeepFill),
+    "edges": Architecture(EdgeConfig, EdgeDetector),
 }
 
 
+def build_network(config: Any) -> Network:
+    """A fresh network of `config`, in training mode on the CPU, weights at random."""
+    return ARCHITECTURES[architecture_of(config)].network(config)
+
+
 def build_generator(config: Any) -> Generator:
-    """A fresh generator of `config`, in training mode on the CPU, weights at random."""
-    return ARCHITECTURES[architecture_of(config)].generator(config)
+    """A fresh network that fills pictures. Raises ConfigError for a network of another kind."""
+    network = build_network(config)
+    if not isinstance(network, Generator):
+        raise ConfigError(
+            f"{architecture_of(config)} is not a network that fills pictures; "
+            "it needs one with an image and a mask"
+        )
+    return network
 
 
 def architecture_of(config: Any) -> str:

@@ -16,16 +16,18 @@ from torch import Tensor
 
 from .errors import ConfigError, WeightsError
 from .files import whole_file
-from .models.base import Generator
-from .registry import architecture_of, build_generator, config_from_dict, config_to_dict
+from .models.base import Generator, Network
+from .models.edges import EdgeDetector
+from .registry import architecture_of, build_network, config_from_dict, config_to_dict
 
 FORMAT = 1
 """Raised when older code could no longer read the file rightly."""
 METADATA_KEY = "gatefill"
-DEFAULT_WEIGHTS = (
-    Path(__file__).resolve().parent.parent / "weights" / "deepfillv2-small.safetensors"
-)
+BUNDLED = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_WEIGHTS = BUNDLED / "deepfillv2-small.safetensors"
 """The weights that come with the project."""
+DEFAULT_EDGES = BUNDLED / "edges.safetensors"
+"""The edge detector that comes with the project."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,25 @@ class WeightsInfo:
 
 def save_weights(
     path: Path,
-    generator: Generator,
+    network: Network,
     *,
     about: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write `generator` to `path`, whole or not at all; `dtype` is that of the numbers on disk.
+    """Write `network` to `path`, whole or not at all; `dtype` is that of the numbers on disk.
 
     Raises WeightsError if the file cannot be written.
     """
     header = {
         "format": FORMAT,
-        "architecture": architecture_of(generator.config),
-        "config": config_to_dict(generator.config),
-        "contract": generator.contract.to_dict(),
+        "architecture": architecture_of(network.config),
+        "config": config_to_dict(network.config),
+        "contract": network.contract.to_dict(),
         "about": about or {},
     }
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in generator.state_dict().items()
+        for name, tensor in network.state_dict().items()
     }
     content = save(tensors, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     try:
@@ -73,13 +75,36 @@ def save_weights(
 def load_weights(path: Path) -> Generator:
     """Build the network that `path` describes and load it, float32, evaluation mode, CPU.
 
-    Raises WeightsError for a file that is missing, damaged, foreign or of a newer format.
+    Raises WeightsError for a file that is missing, damaged, foreign, of a newer format or of a
+    network that does not fill pictures.
     """
+    network = load_network(path)
+    if not isinstance(network, Generator):
+        raise WeightsError(
+            f"{path} is of the kind {architecture_of(network.config)!r}, which does not fill "
+            "pictures; give the weights of one that does"
+        )
+    return network
+
+
+def load_edges(path: Path) -> EdgeDetector:
+    """An edge detector, otherwise as `load_weights`."""
+    network = load_network(path)
+    if not isinstance(network, EdgeDetector):
+        raise WeightsError(
+            f"{path} is of the kind {architecture_of(network.config)!r}; drawing lines needs "
+            f"an edge detector, as {DEFAULT_EDGES.name}"
+        )
+    return network
+
+
+def load_network(path: Path) -> Network:
+    """A network of any kind, otherwise as `load_weights`."""
     info, tensors = _read(path, with_tensors=True)
-    generator = build_generator(info.config)
-    _check_fit(path, generator.state_dict(), tensors)
-    generator.load_state_dict(tensors)
-    return generator.float().eval()
+    network = build_network(info.config)
+    _check_fit(path, network.state_dict(), tensors)
+    network.load_state_dict(tensors)
+    return network.float().eval()
 
 
 def read_info(path: Path) -> WeightsInfo:

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import attention
+from benchmarks import attention, training
 from benchmarks.attention import MIB, Case, in_a_process, line, main, memory_needed, summary
+from trainer import speed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,3 +79,38 @@ def test_what_does_not_fit_is_skipped_and_said_so(monkeypatch):
 def test_settings_that_cannot_work_are_refused(flags, message, capsys):
     assert main(flags) == 1
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_the_parts_of_the_training_benchmark_measure(capsys):
+    """In this process, uncompiled: generating code takes a minute."""
+    small = ["--preset", "deepfillv2-tiny", "--crop", "72", "--batch", "1"]
+    short = ["--rounds", "2", "--seconds", "0.01"]
+    with torch.compiler.set_stance("force_eager"):
+        for what in ("updates", "memory", "loader"):
+            assert speed.main(["--what", what, *small, *short]) == 0
+    updates, memory, loader = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {len(updates["plain"]), len(updates["fast"])} == {2}
+    assert all(0 < x < 1000 for x in (*updates["plain"], *updates["fast"], loader["samples"]))
+    assert memory["growth"] is None or memory["growth"] >= 0
+
+
+def test_the_training_benchmark_says_what_failed(capsys, tmp_path):
+    code = training.main(["--memory", "--crops", "64", "--preset", "unet", "--batch", "1"])
+    said = capsys.readouterr()
+    assert code == 1 and "measuring memory at crop 64 failed: error: --preset is 'unet'" in said.err
+    assert training.main(["--crops", "100"]) == 1
+    assert "--crops has 100; each must be a multiple of 8" in capsys.readouterr().err
+
+
+def test_rows_of_the_training_benchmark_by_hand(monkeypatch):
+    """Medians of the rounds, and the median of their ratios: 3, 2 and 4."""
+    found = {"updates": {"plain": [1.0, 2.0, 1.5], "fast": [3.0, 4.0, 6.0]}}
+    found["loader"] = {"samples": 50.0}
+    monkeypatch.setattr(training, "measured", lambda config, what, *rest: found[what])
+    row = training.speed_row(training.BenchConfig(), 128)
+    assert training.speed_line(row) == "| 128 | 1.50 | 4.00 | 3.00 | 50.0 |\n"
+    memory = {"crop": 256, "precision": "float32", "plain": 40 * MIB, "saving": 10 * MIB}
+    assert training.memory_line(memory) == "| 256 | float32 | 40 | 10 | 0.25 |\n"
+    unknown = memory | {"plain": None}
+    assert training.memory_line(unknown) == "| 256 | float32 | not known here |  |  |\n"

@@ -1,4 +1,4 @@
-"""The measuring command: formulas by hand, and the whole command on small pictures."""
+"""The measuring command on small pictures: which holes, which methods, what is written."""
 
 import json
 import math
@@ -10,23 +10,16 @@ from safetensors.torch import save_file
 
 from core.config import PRESETS
 from core.image import read_picture, save_pixels
+from core.masks import BINS
 from core.registry import build_generator
 from core.weights import save_weights
 from trainer.data import find_pictures
-from trainer.evaluate import (
-    EvaluateConfig,
-    averages,
-    feature_distance,
-    main,
-    measure,
-    network_methods,
-    opencv_methods,
-    quantised,
-    read_square,
-    samples,
-    table,
-)
-from trainer.perceptual import load_features
+from trainer.evaluate import main
+from trainer.fills import named, network_methods, opencv_methods
+from trainer.metrics import quantised
+from trainer.observe import open_observer
+from trainer.tables import labelled
+from trainer.trials import hole_kinds, read_square
 
 
 def hole_of(size: int, *, rows: int) -> torch.Tensor:
@@ -42,114 +35,15 @@ def textured(size: int = 96, seed: int = 0) -> torch.Tensor:
     return quantised(torch.nn.functional.interpolate(tiles, scale_factor=12))
 
 
-def test_errors_by_hand():
-    """A quarter of the pixels is hole; there red is off by 0.3 and the rest is right."""
-    image = torch.full((1, 3, 16, 16), 0.5)
-    completed = image.clone()
-    completed[:, 0, :4] += 0.3
-    numbers = measure(completed, image, hole_of(16, rows=4))
-    assert numbers["hole_l1"] == pytest.approx(10)  # 0.3 / 3 channels
-    assert numbers["hole_l2"] == pytest.approx(3)  # 0.09 / 3
-    assert numbers["l1"] == pytest.approx(2.5)
-    assert numbers["l2"] == pytest.approx(0.75)
-    assert numbers["hole_psnr"] == pytest.approx(15.228787)  # 10 log10(1 / 0.03)
-    assert numbers["psnr"] == pytest.approx(21.249387)  # 10 log10(1 / 0.0075)
-
-
-def test_total_variation_by_hand():
-    """Stripes of 0 and 1 against stripes of 0 and 0.5; then half of all steps down as well."""
-    stripes = torch.zeros(1, 3, 16, 16)
-    stripes[..., ::2] = 1
-    assert measure(stripes / 2, stripes, hole_of(16, rows=4))["tv_ratio"] == pytest.approx(0.5)
-    checks = stripes.clone()
-    checks[..., ::2, :] = 1 - checks[..., ::2, :]
-    assert measure(checks, stripes, hole_of(16, rows=4))["tv_ratio"] == pytest.approx(2)
-
-
-def test_structural_similarity_by_hand():
-    """Two flat pictures: (2ab + C1) / (a^2 + b^2 + C1) with C1 = 0.0001 (Wang et al. 2004)."""
-    dark, light = torch.full((1, 3, 16, 16), 0.2), torch.full((1, 3, 16, 16), 0.6)
-    expected = (2 * 0.2 * 0.6 + 0.0001) / (0.04 + 0.36 + 0.0001)
-    assert measure(dark, light, hole_of(16, rows=4))["ssim"] == pytest.approx(expected, abs=1e-6)
-
-
-def test_feature_distance_by_hand():
-    """Layer 1: units at right angles, 2 at each pixel; layer 2: along and across at half of them.
-
-    The picture twice as bright has the same unit features: distance 0.
-    """
-
-    def features(x: torch.Tensor) -> list[torch.Tensor]:
-        first, second = (x[:1] + 1) / 2, (x[1:] + 1) / 2
-        layer = torch.zeros(2, 2, 4, 4)
-        layer[0, 0], layer[1, 1] = first[0, 0] * 5, second[0, 0] * 7
-        half = torch.ones(2, 2, 2, 2)
-        half[0, 1, 0], half[1, 0, 0] = 0, 0
-        return [layer, half]
-
-    a, b = torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.25)
-    assert feature_distance(a, b, features) == pytest.approx(2 + 1)
-    assert feature_distance(a, b, lambda x: [x + 1]) == pytest.approx(0, abs=1e-6)
-
-
-def test_known_pixels_never_count_in_the_hole():
-    image, mask = textured(), hole_of(96, rows=20)
-    completed = torch.where(mask > 0, 1 - image, image)
-    spoilt = torch.where(mask > 0, completed, torch.zeros(()))
-    clean, dirty = measure(completed, image, mask), measure(spoilt, image, mask)
-    assert all(clean[key] == dirty[key] for key in ("hole_l1", "hole_l2", "hole_psnr"))
-    assert clean["l1"] < dirty["l1"]
-
-
-def test_a_perfect_fill_has_perfect_numbers(tmp_path):
-    features = load_features(feature_file(tmp_path))
-    image = textured()
-    numbers = measure(image, image.clone(), hole_of(96, rows=20), features)
-    expected = dict.fromkeys(("hole_l1", "hole_l2", "l1", "l2", "features"), 0.0)
-    expected |= {"hole_psnr": math.inf, "psnr": math.inf, "ssim": 1, "tv_ratio": 1}
-    assert numbers == pytest.approx(expected)
-
-
-def test_a_flat_picture_has_no_variation_to_compare_with():
-    flat = torch.full((1, 3, 16, 16), 0.5)
-    numbers = measure(flat, flat, hole_of(16, rows=4))
-    assert "tv_ratio" not in numbers
-    lines = [{"method": "a"} | numbers, {"method": "a"} | numbers | {"tv_ratio": 0.5}]
-    assert averages(lines)["a"]["tv_ratio"] == 0.5
-
-
-def test_the_mean_is_over_pictures_and_hides_no_failure():
-    lines = [{"method": "a", "picture": "x", "hole_l1": v} for v in (1.0, 4.0)]
-    assert averages(lines) == {"a": {"hole_l1": 2.5}}
-    lines[0]["hole_l1"] = math.nan
-    assert math.isnan(averages(lines)["a"]["hole_l1"])
-
-
-def test_the_table_ranks_a_perfect_method_first_and_a_broken_one_last():
-    image, mask = textured(), hole_of(96, rows=20)
-    fills = {
-        "grey": torch.where(mask > 0, torch.full((), 0.5), image),
-        "broken": torch.full_like(image, math.nan),
-        "perfect": image,
-        **{name: fill(image, mask) for name, fill in opencv_methods().items()},
-    }
-    lines = [{"method": name} | measure(fill, image, mask) for name, fill in fills.items()]
-    text = table("3 pictures", averages(lines)).splitlines()
-    assert text[0].startswith("| 3 pictures | hole L1 % | hole L2 % |")
-    assert text[1].count("---:") == 8
-    assert text[2] == "| perfect | 0.000 | 0.000 | 0.000 | 0.000 | inf | inf | 1.000 | 1.000 |"
-    assert text[-1].startswith("| broken | nan |")
-
-
 @pytest.mark.parametrize("method", ["OpenCV Telea", "OpenCV Navier-Stokes", "tiny"])
 def test_no_method_sees_the_hole_or_changes_the_rest(weights, method):
     """At 288 pixels a hole 200 across is filled coarse to fine, where scaling mixes neighbours."""
-    config = EvaluateConfig(data=(), weights=(weights,), device="cpu")
-    fill = (opencv_methods() | network_methods(config))[method]
+    networks = network_methods({"tiny": weights}, guide=None, device="cpu")
+    fill = (opencv_methods() | networks)[method]
     image, mask = textured(288), hole_of(288, rows=200)
     hidden = torch.where(mask > 0, torch.rand(image.shape), image)
-    completed = fill(image, mask)
-    assert torch.equal(completed, fill(hidden, mask))
+    completed = fill(image, mask, None)
+    assert torch.equal(completed, fill(hidden, mask, None))
     assert torch.equal(quantised(completed)[..., 200:, :], image[..., 200:, :])
 
 
@@ -164,17 +58,78 @@ def test_a_picture_is_scaled_by_its_short_side_and_cropped_at_its_centre(tmp_pat
     assert square[0, :, 60].mean(dim=-1).tolist() == pytest.approx([1 / 6, 2 / 3, 1 / 6], abs=0.01)
 
 
-def test_samples_are_a_function_of_the_seed(pictures):
-    def masks(seed: int) -> list[torch.Tensor]:
-        config = EvaluateConfig(data=(pictures,), size=96, seed=seed)
-        return [mask for *_, mask in samples(find_pictures([pictures]), ["brush", "box"], config)]
+@pytest.mark.parametrize("kind", ["brush", "box", "0-10%", "50-60%"])
+def test_holes_are_a_function_of_the_seed(kind):
+    draw = (hole_kinds("both", 96, None, []) | hole_kinds("bins", 96, None, []))[kind]
+    assert torch.equal(draw(0, 5), draw(0, 5))
+    assert torch.equal(draw(1, 5), draw(0, 6))  # picture 1 of seed 5 has that of picture 0 of 6
+    assert not torch.equal(draw(0, 5), draw(1, 5))
+    assert 0 < draw(0, 5).mean() < 1
 
-    first, again, next_seed = masks(5), masks(5), masks(6)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    # Picture 1 of seed 5 has the masks of picture 0 of seed 6.
-    assert all(torch.equal(a, b) for a, b in zip(first[2:], next_seed[:-2], strict=True))
-    assert not torch.equal(first[0], first[2])
-    assert all(0 < mask.mean() < 1 for mask in first)
+
+def test_each_bin_holds_the_share_that_it_says():
+    kinds = hole_kinds("bins", 96, None, [])
+    assert list(kinds) == ["0-10%", "10-20%", "20-30%", "30-40%", "40-50%", "50-60%"]
+    for draw, (low, high) in zip(kinds.values(), BINS, strict=True):
+        assert all(low < draw(number, 0).mean() <= high for number in range(3))
+
+
+def mask_file(path, *, rows: int, size: tuple[int, int] = (96, 96)) -> None:
+    """White in the first rows."""
+    mask = torch.zeros(1, 3, *size)
+    mask[..., :rows, :] = 1
+    save_pixels(path, mask)
+
+
+def test_masks_of_a_folder_go_by_name_or_else_in_order(tmp_path, pictures):
+    entries = find_pictures([pictures])  # 0, 1, 2
+    for name, rows in (("2", 20), ("1", 30), ("0", 40)):
+        mask_file(tmp_path / "masks" / f"{name}.png", rows=rows)
+    (draw,) = hole_kinds("folder", 96, tmp_path / "masks", entries).values()
+    assert [int(draw(i, 0)[..., 0].sum()) for i in range(3)] == [40, 30, 20]
+    assert torch.equal(draw(0, 1000), draw(0, 0))  # belongs to its picture, whatever the seed
+    (tmp_path / "masks" / "1.png").rename(tmp_path / "masks" / "1_mask.png")
+    mask_file(tmp_path / "masks" / "0.mask.png", rows=10)  # more of a mask than 0.png
+    (draw,) = hole_kinds("folder", 96, tmp_path / "masks", entries).values()
+    assert [int(draw(i, 0)[..., 0].sum()) for i in range(3)] == [10, 30, 20]
+    (tmp_path / "masks" / "0.mask.png").unlink()
+    (tmp_path / "masks" / "1_mask.png").rename(tmp_path / "masks" / "3.png")
+    (draw,) = hole_kinds("folder", 96, tmp_path / "masks", entries).values()
+    assert [int(draw(i, 0)[..., 0].sum()) for i in range(5)] == [40, 20, 30, 40, 20]  # 0, 2, 3
+    assert sorted(int(draw(i, 1000)[..., 0].sum()) for i in range(3)) == [20, 30, 40]
+    orders = {tuple(int(draw(i, seed)[..., 0].sum()) for i in range(3)) for seed in range(9)}
+    assert len(orders) > 1
+
+
+def test_a_mask_is_cropped_as_its_picture_is(tmp_path):
+    """96 x 192: the middle half of the columns stays, and the hole is the right half of that."""
+    mask = torch.zeros(1, 3, 96, 192)
+    mask[..., 96:] = 1
+    save_pixels(tmp_path / "m" / "a.png", mask)
+    mask_file(tmp_path / "m" / "b.png", rows=0)
+    mask_file(tmp_path / "m" / "c.png", rows=96)
+    (draw,) = hole_kinds("folder", 48, tmp_path / "m", []).values()
+    assert draw(0, 0).shape == (1, 1, 48, 48)
+    assert draw(0, 0)[0, 0, 0].tolist() == [0] * 24 + [1] * 24
+    assert draw(1, 0) is None and draw(2, 0) is None  # nothing to fill, nothing to fill from
+
+
+def test_names_are_short_and_tell_runs_apart(tmp_path):
+    paths = [tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors"]
+    assert list(named(paths)) == ["a", "b"]
+    twice = [tmp_path / "a" / "x.safetensors", tmp_path / "b" / "x.safetensors"]
+    assert list(named(twice)) == [str(path) for path in twice]
+
+
+def test_a_grid_has_its_names_over_its_columns():
+    flat = [torch.zeros(1, 3, 40, 64), torch.full((1, 3, 40, 64), 0.5)]
+    grid = labelled({"masked": flat, "a name that is much too long for this": flat, "x": flat})
+    head = grid.shape[-2] - (40 + 8 + 40)
+    assert grid.shape[-1] == 3 * 64 + 2 * 8 and head >= 8 + 14
+    assert (grid[..., head : head + 40, :64] == 0).all()
+    for left in (0, 72, 144):
+        dark = (grid[0, 0, : head - 8, left : left + 64] < 0.5).float()
+        assert dark.any() and not dark[:, [0, -1]].all()
 
 
 @pytest.fixture
@@ -213,32 +168,98 @@ def run(capsys, *flags: object) -> tuple[int, str, str]:
 def test_the_command_measures_writes_and_repeats_itself(tmp_path, pictures, weights, capsys):
     numbers, grid = tmp_path / "out" / "numbers.json", tmp_path / "grid.png"
     flags = ["--data", pictures, "--weights", weights, "--size", 96, "--masks", "both"]
-    flags += ["--guide", "sketch", "--features", feature_file(tmp_path), "--device", "cpu"]
+    flags += ["--guide", "sketch", "--lines", "canny", "--device", "cpu"]
+    flags += ["--features", feature_file(tmp_path)]
     code, out, err = run(capsys, *flags, "--json", numbers, "--grid", grid, "--rows", 2)
     assert code == 0
     assert "6/6" in err  # three pictures with two kinds of masks
     methods = ["OpenCV Telea", "OpenCV Navier-Stokes", "tiny", "tiny + sketch"]
-    first, second, last = out.split("\n\n")
+    first, note, second, other, last = out.split("\n\n")
     for text, kind in ((first, "brush"), (second, "box")):
         assert text.startswith(f"| 3 pictures, {kind} masks | hole L1 %")
+        assert text.splitlines()[0].endswith("| edges F | features | texture |")
         assert len(text.splitlines()) == 2 + len(methods)
-    assert last == f"{grid}: masked, {', '.join(methods)}, true\n"
+    assert note.startswith("tiny: hole L1 ") and other.startswith("tiny: hole L1 ")
+    assert last == f"{grid}: masked, lines, {', '.join(methods)}, true\n"
 
     content = json.loads(numbers.read_text())
     assert content["settings"]["masks"] == "both"
+    assert content["networks"]["tiny"]["parameters"] > 1000
     assert len(content["pictures"]) == 3 * 2 * len(methods)
     assert [list(means) for means in content["means"].values()] == [methods, methods]
+    assert content["spread"] == {"brush": {}, "box": {}}
     mine = [x for x in content["pictures"] if (x["method"], x["masks"]) == ("tiny", "box")]
-    for key in ("ssim", "tv_ratio", "features"):
-        mean = np.mean([x[key] for x in mine])
+    for key in ("ssim", "tv_ratio", "features", "edges"):
+        mean = np.mean([x[key] for x in mine if key in x])
         assert content["means"]["box"]["tiny"][key] == pytest.approx(mean)
+    (whole,) = [x for x in content["sets"] if (x["method"], x["masks"]) == ("tiny", "box")]
+    assert content["means"]["box"]["tiny"]["texture"] == whole["texture"]
     steps = np.array([x["l1"] for x in mine]) / 100 * 3 * 96 * 96 * 255  # of 8 bit: whole ones
     assert np.abs(steps - steps.round()).max() < 0.05
     assert content["means"]["box"]["tiny"] != content["means"]["box"]["tiny + sketch"]
-    assert read_picture(grid).size == (2 * 96 + 8, 6 * 96 + 5 * 8)  # 2 x 6 pictures, gaps of 8
+    height, width = read_picture(grid).size
+    assert width == 7 * 96 + 6 * 8 and height > 2 * 96 + 2 * 8  # names above 2 x 7 pictures
+    masked, lines = (read_picture(grid).pixels[..., -96:, left : left + 96] for left in (0, 104))
+    assert (lines > 0.5).any() and (masked[lines > 0.5] == 1).all()  # drawn in the hole alone
 
     code, again, _ = run(capsys, *flags)
-    assert code == 0 and again.split("\n\n") == [first, second.rstrip("\n") + "\n"]
+    assert code == 0 and again.split("\n\n") == [first, note, second, other + "\n"]
+
+
+def test_more_seeds_are_runs_of_their_own(tmp_path, pictures, weights, capsys):
+    flags = ["--data", pictures, "--weights", weights, "--size", 96, "--limit", 2, "--seed", 4]
+    flags += ["--features", feature_file(tmp_path), "--device", "cpu"]
+    results = []
+    for more in (["--seeds", 2], [], ["--seed", 1004]):
+        code, out, _ = run(capsys, *flags, *more, "--json", tmp_path / "n.json")
+        assert code == 0
+        results.append(json.loads((tmp_path / "n.json").read_text()))
+    assert "2 pictures, brush masks" in out and "±" not in out
+    both, *alone = results
+    means, spread = both["means"]["brush"], both["spread"]["brush"]
+    for method in means:
+        for key, value in means[method].items():
+            apart = [result["means"]["brush"][method][key] for result in alone]
+            assert value == pytest.approx(np.mean(apart))
+            assert spread[method][key] == pytest.approx(abs(apart[0] - apart[1]) / math.sqrt(2))
+
+
+def test_a_perfect_fill_looks_perfect_to_networks(tmp_path):
+    observer = open_observer(features=feature_file(tmp_path), lines="canny", device="cpu")
+    image = textured()
+    seen, true = observer.see(torch.cat([image, 1 - image])), observer.see(image)
+    perfect, other = observer.compare(seen, true, hole_of(96, rows=50))
+    assert perfect == pytest.approx({"features": 0, "edges": 1}, abs=1e-9)
+    assert other["features"] > 1
+
+
+def test_a_run_is_measured_into_its_folder(tmp_path, pictures, weights, capsys):
+    run_folder = tmp_path / "first"
+    run_folder.mkdir()
+    generator = build_generator(PRESETS["deepfillv2-tiny"])
+    save_weights(run_folder / "weights.safetensors", generator, about={"steps": 120})
+    flags = ["--data", pictures, "--run", run_folder, "--weights", weights, "--size", 96]
+    code, out, _ = run(capsys, *flags, "--limit", 1)
+    path = run_folder / "evaluation-000000120.json"
+    assert code == 0 and out.endswith(f"\n{path}\n")
+    content = json.loads(path.read_text())
+    assert list(content["means"]["brush"])[2:] == ["first", "tiny"]
+    assert content["networks"]["first"]["steps"] == 120
+
+
+def test_pictures_without_a_usable_mask_are_left_out_and_counted(
+    tmp_path, pictures, weights, capsys
+):
+    flags = ["--data", pictures, "--weights", weights, "--size", 96, "--masks", "folder"]
+    flags += ["--mask-folder", tmp_path / "objects"]
+    for name, rows in (("0", 30), ("1", 0), ("2", 96)):
+        mask_file(tmp_path / "objects" / f"{name}.png", rows=rows)
+    code, out, _ = run(capsys, *flags)
+    assert code == 0 and out.startswith("| 1 pictures, objects masks |")
+    assert out.endswith("\n2 left out: no hole, or nothing but, in the central square\n")
+    (tmp_path / "objects" / "0.png").unlink()
+    code, _, err = run(capsys, *flags)
+    assert code == 1 and "white must be the hole" in err
 
 
 def test_files_of_one_name_are_told_apart_and_the_limit_holds(tmp_path, pictures, weights, capsys):
@@ -258,10 +279,18 @@ def test_files_of_one_name_are_told_apart_and_the_limit_holds(tmp_path, pictures
         (["--limit", "0"], "--limit is 0"),
         (["--rows", "0"], "--rows is 0"),
         (["--seed", "-1"], "--seed is -1"),
-        (["--data", "nowhere"], "nowhere is neither a folder nor a readable .tar shard"),
+        (["--data", "nowhere"], "nowhere is neither a folder"),
         (["--weights", "nowhere.safetensors"], "no weights file at nowhere.safetensors"),
         (["--weights", "weights.pth"], "no backend for weights.pth"),
         (["--features", "nowhere.safetensors"], "nowhere.safetensors is not a feature network"),
+        (["--lpips", "a.pth"], "--lpips has 1 files; it needs two"),
+        (["--lpips", "a.pth", "b.pth"], "a.pth cannot be used for LPIPS"),
+        (["--inception", "nowhere.pt"], "nowhere.pt is no TorchScript file"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--masks", "folder"], "need each other"),
+        (["--mask-folder", "masks"], "need each other"),
+        (["--masks", "folder", "--mask-folder", "nowhere"], "nowhere"),
+        (["--run", "nowhere"], "no weights file at nowhere/weights.safetensors"),
         (["--device", "abacus"], "the device 'abacus' is not here"),
         (["--grid", "grid.xyz", "--limit", "1"], "grid.xyz"),
     ],
@@ -278,7 +307,9 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(
 def test_a_guide_needs_a_network_that_takes_it(tmp_path, pictures, capsys):
     path = tmp_path / "plain.safetensors"
     save_weights(path, build_generator(PRESETS["deepfillv2-vanilla"]))
-    code, _, err = run(capsys, "--data", pictures, "--weights", path, "--guide", "sketch")
+    code, _, err = run(
+        capsys, "--data", pictures, "--weights", path, "--guide", "sketch", "--lines", "canny"
+    )
     assert code == 1 and "none of the networks takes a sketch" in err
 
 

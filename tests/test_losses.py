@@ -77,3 +77,39 @@ def test_an_empty_area_adds_nothing(value):
 def test_perceptual_term_adds_the_layers_up():
     one, two = torch.zeros(1, 2, 2, 2), torch.zeros(1, 4, 1, 1)
     assert losses.perceptual_l1([one + 1, two + 3], [one, two]).item() == 4
+
+
+def test_style_compares_which_channels_go_together():
+    """Equations 5 and 6 of Liu et al. 2018 as sums, one by one."""
+    torch.manual_seed(0)
+    layers = [(torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)), (torch.ones(2, 1, 2, 2),) * 2]
+    expected = 0.0
+    for mine, true in layers:
+        n, c, h, w = mine.shape
+        for item in range(n):
+            for i in range(c):
+                for j in range(c):
+                    products = [(x[item, i] * x[item, j]).sum() / (c * h * w) for x in (mine, true)]
+                    expected += float((products[0] - products[1]).abs()) / (c * c) / n
+    found = losses.style_l1([a for a, _ in layers], [b for _, b in layers])
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    shuffled = layers[0][0].flatten(2)[..., torch.randperm(20)].unflatten(2, (4, 5))
+    assert losses.style_l1([shuffled], [layers[0][0]]).item() < 1e-6  # where does not matter
+
+
+def test_areas_of_a_larger_batch_make_the_mean_of_its_parts_its_loss():
+    """Two parts whose holes are of 1 and 7 of 8 pixels; known areas of 7 and 1."""
+    image, filled = torch.zeros(2, 3, 2, 4), torch.rand(2, 3, 2, 4)
+    mask = torch.zeros(2, 1, 2, 4)
+    mask[0, :, 0, 0] = 1
+    mask[1, :, :, 1:] = 1
+    mask[1, :, 1, 0] = 1
+    whole = losses.masked_l1(filled, image, mask, known=0.3, hole=2.0)
+    areas = (torch.tensor(4.0), torch.tensor(4.0))
+    parts = [
+        losses.masked_l1(
+            filled[i : i + 1], image[i : i + 1], mask[i : i + 1], known=0.3, hole=2.0, areas=areas
+        )
+        for i in range(2)
+    ]
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, whole)

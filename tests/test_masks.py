@@ -7,15 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import Vectors
 
+from core.__main__ import main
+from core.components import components
+from core.errors import ShapeError
+from core.image import read_mask, read_picture
 from core.masks import (
+    BINS,
     KINDS,
     BrushStyle,
     _bounce,
+    _grown,
+    binned_mask,
     box_mask,
     free_form_mask,
     official_box_mask,
     official_brush_mask,
 )
+from core.masks_sheet import mask_sheet
 
 OFFICIAL = Vectors("brush_stroke_mask_official")
 PACKED = [key for key in OFFICIAL.tensors if key.endswith("packed")]
@@ -43,7 +51,9 @@ def test_official_masks_by_the_same_seed_are_the_same(key):
 @settings(max_examples=30, deadline=None)
 @given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 10**6))
 def test_every_kind_draws_a_binary_mask_of_the_size_at_every_size(height, width, seed):
-    for draw in KINDS.values():
+    for name, draw in KINDS.items():
+        if height * width < 20 and (name == "bins" or name[0].isdigit()):
+            continue  # no number of pixels may lie in the bin; see below
         mask = draw((height, width), seed)
         assert mask.shape == (1, 1, height, width)
         assert set(mask.unique().tolist()) <= {0.0, 1.0}
@@ -88,3 +98,70 @@ def test_a_box_is_a_rectangle_of_the_asked_share():
     rows, columns = mask.nonzero(as_tuple=True)
     assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (50, 100)
     assert mask.sum() == 50 * 100
+
+
+@pytest.mark.parametrize(("low", "high"), BINS)
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 160), width=st.integers(1, 160), seed=st.integers(0, 10**6))
+def test_the_hole_covers_its_share_of_the_picture_at_every_size(low, high, height, width, seed):
+    pixels = height * width
+    if not any(low < n / pixels <= high for n in range(1, pixels)):
+        with pytest.raises(ShapeError, match="no hole in"):
+            binned_mask((height, width), np.random.default_rng(seed), low, high)
+        return
+    mask = binned_mask((height, width), np.random.default_rng(seed), low, high)
+    assert mask.shape == (1, 1, height, width) and set(mask.unique().tolist()) == {0.0, 1.0}
+    assert low < int(mask.sum()) / pixels <= high
+    assert torch.equal(mask, binned_mask((height, width), np.random.default_rng(seed), low, high))
+
+
+@pytest.mark.parametrize(("low", "high"), BINS)
+def test_shares_are_spread_over_their_bin(low, high):
+    masks = [binned_mask((64, 64), np.random.default_rng(s), low, high) for s in range(60)]
+    places = np.array([(float(mask.mean()) - low) / (high - low) for mask in masks])
+    assert 0.35 < places.mean() < 0.65 and places.min() < 0.2 and places.max() > 0.8
+
+
+def test_a_narrow_bin_is_hit_to_the_pixel():
+    mask = binned_mask((40, 50), np.random.default_rng(0), 0.2499, 0.25)
+    assert int(mask.sum()) == 500
+
+
+@pytest.mark.parametrize("target", [1, 2, 37, 299])
+def test_a_hole_grows_to_the_wanted_pixels_without_falling_apart(target):
+    for seed in range(5):
+        grown = _grown(torch.zeros(1, 1, 15, 20), target, np.random.default_rng(seed))
+        assert int(grown.sum()) == target and len(components(grown)[1].unique()) == 1
+
+
+def test_the_sheet_shows_every_kind_and_its_shares():
+    """Two rows of two: names on the left, masks, and below each the share of the hole."""
+    kinds = {"box": KINDS["box"], "10-20": KINDS["10-20"]}
+    sheet = mask_sheet(kinds, (64, 96), 5, columns=2)
+    assert sheet.shape == (1, 3, 8 + 2 * (64 + 14 + 8), 110 + 2 * (96 + 8))
+    shown = sheet[0, 0, 8 : 8 + 64, 110 : 110 + 96]
+    assert torch.equal(shown, KINDS["box"]((64, 96), 5)[0, 0])
+    second = sheet[0, 0, 8 + 86 : 8 + 86 + 64, 110 + 104 : 110 + 104 + 96]
+    assert torch.equal(second, KINDS["10-20"]((64, 96), 6)[0, 0])
+    name = sheet[0, 0, 8 : 8 + 64, 8:100]
+    assert (name > 0.6).any()  # light letters on the ground of 80 of 255
+
+
+def test_the_command_draws_bins_sheets_and_the_users_own(tmp_path, capsys):
+    out = tmp_path / "mask.png"
+    assert main(["mask", "-o", str(out), "--kind", "30-40", "--size", "50x70"]) == 0
+    assert 0.3 < float(read_mask(out, (50, 70)).mean()) <= 0.4
+    assert main(["mask", "-o", str(out), "--strokes", "1", "1", "--width", "0.9", "0.9"]) == 0
+    assert float(read_mask(out, (256, 256)).mean()) > 0.5
+    (tmp_path / "own").mkdir()
+    box_mask_file = tmp_path / "own" / "a.png"
+    assert main(["mask", "-o", str(box_mask_file), "--kind", "box"]) == 0
+    own = ["--mask-folder", str(tmp_path / "own"), "--labels", str(tmp_path / "own")]
+    assert main(["mask", "--sheet", str(tmp_path / "sheet.png"), "--size", "64x64", *own]) == 0
+    rows = len(KINDS) + 2
+    assert read_picture(tmp_path / "sheet.png").size[0] == 8 + rows * (64 + 14 + 8)
+    capsys.readouterr()
+    assert main(["mask", "-o", str(out), "--kind", "segments"]) == 1
+    assert "--kind segments needs --labels" in capsys.readouterr().err
+    assert main(["mask", "-o", str(out), "--kind", "0-10", "--size", "1x1"]) == 1
+    assert "no hole in 1 x 1 pixels" in capsys.readouterr().err

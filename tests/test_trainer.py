@@ -1,12 +1,10 @@
 """Training: it learns, it resumes bit for bit, it stops when told, and it says what is wrong."""
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,17 +21,14 @@ from core.flags import add_flags, from_flags
 from core.registry import build_generator
 from core.weights import load_weights, read_info, save_weights
 from trainer.__main__ import main
+from trainer.build import build_callables, build_state
 from trainer.config import TrainConfig
 from trainer.data import (
     Batch,
     Samples,
-    batches,
     find_pictures,
-    jitter_colours,
-    training_lines,
-    training_mask,
 )
-from trainer.loop import build_callables, build_state, train
+from trainer.loop import train
 from trainer.perceptual import load_features
 from trainer.step import Callables, reconstruction, train_step
 
@@ -74,6 +69,7 @@ def config(photos, tmp_path) -> TrainConfig:
         log_every=2,
         sample_every=3,
         save_every=3,
+        report=False,
         device="cpu",
     )
 
@@ -138,7 +134,7 @@ def test_one_flat_picture_is_learnt_by_heart(config, tmp_path):
     for k in range(60):
         image, mask, sketch = (x[None] for x in samples[k])
         batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
-        losses.append(float(train_step(state, callables, batch, learning)["l1_refined"]))
+        losses.append(float(train_step(state, callables, [batch], learning)["l1_refined"]))
     assert np.mean(losses[-5:]) < 0.25 * np.mean(losses[:5])
 
 
@@ -152,7 +148,7 @@ def test_the_discriminator_joins_after_the_warm_up(config):
     before = [p.clone() for p in state.discriminator.parameters()]
     seen = []
     for _ in range(3):
-        seen.append("d" in train_step(state, callables, batch, warm))
+        seen.append("d" in train_step(state, callables, [batch], warm))
         same = all(map(torch.equal, before, state.discriminator.parameters()))
         assert same != seen[-1]
     assert seen == [False, False, True]
@@ -165,7 +161,7 @@ def test_the_discriminator_sees_the_guides_of_the_generator_alone(config, preset
     assert state.discriminator.layers.conv1.conv.in_channels == channels
     image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
     batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
-    losses = train_step(state, build_callables(state, config, CPU), batch, config)
+    losses = train_step(state, build_callables(state, config, CPU), [batch], config)
     assert losses.keys() >= {"d", "g_adversarial"}
 
 
@@ -184,7 +180,7 @@ def test_each_network_learns_from_its_own_loss_alone(config):
         return state.discriminator(*inputs)
 
     calls: list[dict[str, bool]] = []
-    train_step(state, Callables(state.generator.stages, score, None), batch, config)
+    train_step(state, Callables(state.generator.stages, score, None), [batch], config)
     assert calls == [
         {"generator grows": False, "discriminator learns": True},
         {"generator grows": True, "discriminator learns": False},
@@ -212,64 +208,9 @@ def test_bf16_channels_last_trains_and_stays_close(config):
         callables = build_callables(state, settings, CPU)
         image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
         batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
-        results.append(float(train_step(state, callables, batch, settings)["l1_refined"]))
+        results.append(float(train_step(state, callables, [batch], settings)["l1_refined"]))
         assert all(p.dtype == torch.float32 for p in state.generator.parameters())
     assert results[0] == pytest.approx(results[1], rel=0.02)
-
-
-def test_samples_depend_on_seed_and_number_alone(photos, config):
-    entries = find_pictures([photos])
-    assert len(entries) == 5  # recursively, without side files
-    one, two = Samples(entries, config), Samples(entries, config)
-    ahead = two[7]
-    for a, b in zip(one[7], ahead, strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(one[7][0], one[8][0])
-    other = Samples(entries, replace(config, seed=1))
-    assert not torch.equal(one[7][0], other[7][0])
-    epoch = [one._index(k) for k in range(5, 10)]
-    assert sorted(epoch) == [0, 1, 2, 3, 4] and epoch != [one._index(k) for k in range(10, 15)]
-
-
-def test_tar_shards_give_the_pictures_of_their_folder(photos, config, tmp_path):
-    shard = tmp_path / "shard.tar"
-    with tarfile.open(shard, "w") as tar:
-        for path in sorted(photos.rglob("*.*")):
-            tar.add(path, path.relative_to(photos))
-    from_tar, from_folder = find_pictures([shard]), find_pictures([photos])
-    assert len(from_tar) == len(from_folder) == 5
-    contents = {entry.read() for entry in from_folder}
-    assert {entry.read() for entry in from_tar} == contents
-
-
-def test_small_pictures_are_enlarged_to_the_crop(config, tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    picture(0, (20, 33)).save(folder / "a.png")
-    image, mask, sketch = Samples(find_pictures([folder]), config)[0]
-    assert image.shape == (3, 64, 64) and mask.shape == sketch.shape == (1, 64, 64)
-
-
-def test_jitter_turns_colours_and_leaves_grey_grey():
-    random = np.random.default_rng(0)
-    image = torch.full((3, 4, 4), 100, dtype=torch.uint8)
-    image[:, 2:] = torch.tensor([200, 50, 50])[:, None, None]
-    seen = [jitter_colours(image, random, strength=1.0) for _ in range(30)]
-    for jittered in seen:
-        assert (jittered[:, :2] == jittered[:1, :2]).all()
-    strongest = {int(jittered[:, 3, 3].float().argmax()) for jittered in seen}
-    assert strongest == {0, 1, 2}
-    same = jitter_colours(image, random, strength=0.0)
-    assert (same.int() - image.int()).abs().max() <= 1
-
-
-def test_lines_lie_on_edges_and_masks_leave_something_known(config):
-    random = np.random.default_rng(0)
-    image = torch.from_numpy(np.asarray(picture(1, (64, 64))).copy()).movedim(-1, 0)
-    lines = sum(training_lines(image, random).int() for _ in range(20))
-    assert (lines[0, :, 30:35].sum() > 0.2 * lines.sum()).item()
-    shares = [float(training_mask(config, random).float().mean()) for _ in range(50)]
-    assert min(shares) > 0 and max(shares) < 0.95 and 0.1 < np.mean(shares) < 0.6
 
 
 def test_a_feature_network_comes_from_a_file(tmp_path, config):
@@ -289,6 +230,23 @@ def test_a_feature_network_comes_from_a_file(tmp_path, config):
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(TrainingError, match="needs conv1"):
         load_features(tmp_path / "none.safetensors")
+
+
+def test_the_style_term_joins_the_generators_loss_by_its_weight(config, tmp_path):
+    with pytest.raises(ConfigError, match="--style-weight needs features; name their file with"):
+        replace(config, style_weight=1.0)
+    path = tmp_path / "features.safetensors"
+    save_file({"conv1.weight": torch.randn(4, 3, 3, 3), "conv1.bias": torch.zeros(4)}, path)
+    styled = replace(config, perceptual=path, perceptual_weight=0.0, style_weight=50.0)
+    styled = replace(styled, gan_weight=0.0)
+    state = build_state(styled, CPU)
+    image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
+    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    found = train_step(state, build_callables(state, styled, CPU), [batch], styled)
+    assert "perceptual" not in found and found["style"] > 0
+    torch.testing.assert_close(
+        found["g"], found["l1_coarse"] + found["l1_refined"] + 50 * found["style"]
+    )
 
 
 def test_training_can_start_from_weights(config, tmp_path):
@@ -325,6 +283,36 @@ def test_a_signal_saves_first_and_the_run_goes_on_from_there(config, number, wor
     assert last["step"] == step + 1
 
 
+def test_a_skipped_picture_is_noted_once_and_said_at_the_end(config, tmp_path, capsys):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    picture(0).save(folder / "whole.png")
+    (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:200])
+    for resume in (False, True):
+        train(replace(config, data=(str(folder),), steps=4 + 2 * resume), resume=resume)
+        (line,) = (config.out / "skipped.jsonl").read_text().splitlines()
+        assert json.loads(line)["picture"].endswith("cut.png") and json.loads(line)["reason"]
+        assert "pictures that were skipped: 1; see" in capsys.readouterr().err
+
+
+def test_a_run_that_is_older_than_a_setting_goes_on_with_its_default(config):
+    train(replace(config, steps=1, gan_weight=0.0))
+    settings = config.out / "config.json"
+    old = json.loads(settings.read_text())
+    for young in ("accumulate", "clip", "lr_schedule", "checkpointing", "rollback", "holes"):
+        del old[young]
+    settings.write_text(json.dumps(old | {"setting_of_the_past": 1}))
+    train(replace(config, steps=2, gan_weight=0.0, rollback=True), resume=True)
+    settings.write_text(json.dumps(old))
+    with pytest.raises(TrainingError, match=r"clip was 0.0 and is 1.0"):
+        train(replace(config, gan_weight=0.0, clip=1.0), resume=True)
+
+
+def test_the_end_of_a_run_writes_its_report(config):
+    train(replace(config, steps=2, gan_weight=0.0, report=True))
+    assert "<html" in (config.out / "report.html").read_text()
+
+
 def test_a_second_run_does_not_write_over_the_first(config):
     train(replace(config, steps=1))
     with pytest.raises(TrainingError, match="already holds a run; go on with --resume"):
@@ -355,8 +343,8 @@ def test_a_full_disk_keeps_the_checkpoints_before(config, monkeypatch):
     ("make", "says"),
     [
         (lambda p: p.mkdir(), "no pictures in"),
-        (lambda p: p.write_text("text"), "neither a folder nor a readable .tar"),
-        (lambda p: None, "neither a folder nor a readable .tar"),
+        (lambda p: p.write_text("text"), "neither a folder, a list"),
+        (lambda p: None, "neither a folder, a list"),
     ],
 )
 def test_data_that_cannot_be_used_is_named(config, tmp_path, make, says, capsys):
@@ -365,22 +353,6 @@ def test_data_that_cannot_be_used_is_named(config, tmp_path, make, says, capsys)
     code = main(["--data", str(path), "--out", str(config.out), "--steps", "1", "--device", "cpu"])
     said = capsys.readouterr().err
     assert code == 1 and says in said and str(path) in said and said.count("\n") == 1
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_picture_is_named(config, tmp_path, workers):
-    folder = tmp_path / "damaged"
-    folder.mkdir()
-    content = io.BytesIO()
-    picture(0).save(content, "PNG")
-    (folder / "cut.png").write_bytes(content.getvalue()[:200])
-    damaged = replace(config, data=(folder,), workers=workers)
-    with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture") as caught:
-        train(damaged)
-    stream = batches(Samples(find_pictures([folder]), damaged), damaged, 0, CPU)
-    with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture") as caught:
-        next(stream)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -400,10 +372,10 @@ def test_flags_are_the_fields_of_the_settings(photos, tmp_path):
     add_flags(parser, TrainConfig)
     args = ["--data", "a", "b.tar", "--out", "o", "--no-bf16", "--compile", "--l1", "areas"]
     config = from_flags(TrainConfig, parser.parse_args([*args, "--gan-start", "5"]))
-    assert config.data == (Path("a"), Path("b.tar")) and config.compile and not config.bf16
+    assert config.data == ("a", "b.tar") and config.compile and not config.bf16
     assert config.l1 == "areas" and config.gan_start == 5 and config.init is None
     assert config == replace(
-        TrainConfig(data=(Path("a"), Path("b.tar")), out=Path("o")),
+        TrainConfig(data=("a", "b.tar"), out=Path("o")),
         compile=True, l1="areas", gan_start=5,
     )  # fmt: skip
     assert "(Adam) (default: 0.0001)" in " ".join(parser.format_help().split())

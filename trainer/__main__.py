@@ -6,9 +6,10 @@ For example:
   python -m trainer --data a.tar b.tar --out runs/second --crop 128 --batch 16 --l1 areas \
       --gan-start 4000 --bf16 --channels-last --compile
   python -m trainer --data photos/ --out runs/first --preset deepfillv2-sketch --resume
+  torchrun --nproc-per-node 2 --max-restarts 3 -m trainer --data photos/ --out runs/third
 
 SIGINT (Ctrl+C) and SIGTERM write a checkpoint first; --resume goes on from the newest one and
-gives bit for bit the run that was not interrupted.
+gives bit for bit the run that was not interrupted. --batch counts the pictures of all processes.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from core.flags import add_flags, from_flags
 
 from .config import TrainConfig
 from .loop import train
+from .ranks import PeerFailed, PeersLost, mean_to_end, meant_to_end
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,20 +36,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_flags(parser, TrainConfig)
     args = parser.parse_args(argv)
+    code = meant_to_end()
+    if code is not None:
+        return code  # a launcher would start again what has ended on purpose
     try:
-        config = from_flags(TrainConfig, args)
-        if args.dry_run:
-            sys.stdout.write(json.dumps(asdict(config), default=str, indent=2) + "\n")
-            return 0
-        signal_number = train(config, resume=args.resume)
-        sys.stderr.write(f"{config.out / 'weights.safetensors'} is ready to be used\n")
+        code = _run(args)
+    except PeersLost as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return 1  # not on purpose: the launcher may start all processes again
+    except PeerFailed:
+        code = 1
     except InpaintError as problem:
         sys.stderr.write(f"error: {problem}\n")
-        return 1
+        code = 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted a second time; --resume goes on from the last checkpoint\n")
-        return 130
-    return 128 + signal_number if signal_number else 0
+        code = 130
+    mean_to_end(code)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = from_flags(TrainConfig, args)
+    if args.dry_run:
+        sys.stdout.write(json.dumps(asdict(config), default=str, indent=2) + "\n")
+        return 0
+    number = train(config, resume=args.resume)
+    return 128 + number if number else 0
 
 
 if __name__ == "__main__":

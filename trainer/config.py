@@ -1,11 +1,17 @@
 """All settings of a training run; each field is a flag of `python -m trainer`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from core.config import PRESETS
 from core.errors import ConfigError
+from core.masks import KINDS, BrushStyle
+
+from .holes import FILE_KINDS, brush_style, parse_shares
+
+STYLE = BrushStyle()
+"""Our brush as it is by default."""
 
 
 def setting(default: Any, help: str) -> Any:
@@ -17,22 +23,55 @@ def setting(default: Any, help: str) -> Any:
 class TrainConfig:
     """A run. The defaults are the objective and the optimiser of Yu et al. 2019."""
 
-    data: tuple[Path, ...] = field(metadata={"help": "image folders and .tar shards"})
+    data: tuple[str, ...] = field(
+        metadata={
+            "help": "image folders, lists (.txt) and .tar shards, also as a-{000..012}.tar or by "
+            "address (https://..., s3://...)"
+        }
+    )
     out: Path = field(metadata={"help": "run folder: config, metrics, samples, checkpoints"})
     preset: str = setting("deepfillv2-sketch", "network: " + ", ".join(PRESETS))
     init: Path | None = setting(None, "weights file to start from; its network is taken")
+    width: int | None = setting(None, "channels of the first layer instead of the preset's")
     steps: int = setting(100_000, "updates of the generator in all")
     batch: int = setting(16, "pictures per update; the authors advise at least 16")
+    accumulate: int = setting(1, "micro-batches that an update is made of, to save memory")
     crop: int = setting(256, "side of the training crops in pixels, a multiple of 8")
     zoom: float = setting(0.5, "smallest scaling of a picture before cropping, 1 = never shrink")
     colour_jitter: float = setting(0.0, "strength of random hue, saturation and light, 0 to 1")
     brush: float = setting(1.0, "thickness of the strokes of the masks, 1 = that of 256x256")
-    box_share: float = setting(0.3, "share of the masks that also get a box")
+    brush_strokes: tuple[int, int] = setting(STYLE.strokes, "fewest and most strokes")
+    brush_vertices: tuple[int, int] = setting(STYLE.vertices, "fewest and most steps of a stroke")
+    brush_length: tuple[float, float] = setting(STYLE.length, "shortest and longest, in crops")
+    brush_width: tuple[float, float] = setting(STYLE.width, "thinnest and thickest, in crops")
+    brush_angle: tuple[float, float] = setting(STYLE.angle, "least and most turn, in half turns")
+    holes: tuple[str, ...] = setting(
+        ("brush=0.7", "box=0.15", "brush+box=0.15"),
+        f"kinds of masks and their shares; kinds: {', '.join((*KINDS, *FILE_KINDS))}; + joins",
+    )
+    mask_folder: Path | None = setting(None, "own masks for the kind folder, white = hole")
+    labels: Path | None = setting(
+        None, "label maps for the kind segments (default: those beside the pictures, KEY.seg.png)"
+    )
     sketch_share: float = setting(0.5, "share of the samples that get lines in the hole")
+    lines: Literal["detector", "canny"] = setting(
+        "detector",
+        "how lines are drawn where no side file (KEY.edge.png, KEY.landmarks.json) has them",
+    )
+    line_drop: float = setting(0.5, "largest share of the lines that is left out of a sample")
+    line_shift: float = setting(
+        2.0, "pixels at 256 by which lines stray as a hand's do, some thicker; 0 = exact, 1 px"
+    )
     lr: float = setting(1e-4, "learning rate of the generator (Adam)")
     d_lr: float = setting(1e-4, "learning rate of the discriminator (Adam)")
     beta1: float = setting(0.5, "first Adam moment of both")
     beta2: float = setting(0.999, "second Adam moment of both")
+    lr_schedule: Literal["constant", "cosine", "linear"] = setting(
+        "constant", "what both learning rates do until --steps, after the warm-up"
+    )
+    warmup: int = setting(0, "updates over which both learning rates rise from almost 0")
+    lr_end: float = setting(0.0, "with a schedule: share of the learning rates left at --steps")
+    clip: float = setting(0.0, "longest gradient of each network, as a norm; 0 = any")
     gan_weight: float = setting(1.0, "weight of the adversarial loss; 0 = no discriminator")
     gan_start: int = setting(0, "steps of warm-up before the discriminator joins")
     l1: Literal["picture", "areas"] = setting(
@@ -43,26 +82,46 @@ class TrainConfig:
     coarse_weight: float = setting(1.0, "weight of the coarse stage's L1 beside the refined one")
     perceptual: Path | None = setting(None, "feature network (.safetensors) for a perceptual term")
     perceptual_weight: float = setting(0.1, "weight of the perceptual term")
+    style_weight: float = setting(0.0, "weight of the style term, on the --perceptual features")
     ema: float = setting(0.999, "decay of the averaged weights; 0 = none")
     bf16: bool = setting(False, "bfloat16 autocast")
     channels_last: bool = setting(False, "channels-last memory format")
     compile: bool = setting(False, "torch.compile the generator and the discriminator")
+    checkpointing: bool = setting(
+        False, "keep fewer activations and compute them again: less memory, more time"
+    )
+    explosion: float = setting(
+        20.0, "stop at a loss so many times its usual size, for L1 a quarter of it; 0 = never"
+    )
+    rollback: bool = setting(
+        False, "go on from the last checkpoint with half the learning rates instead of stopping"
+    )
     device: str = setting("", "cpu, cuda or mps; by default the best there is")
     workers: int = setting(2, "processes that load pictures; 0 = load in the main process")
+    prefetch: int = setting(4, "micro-batches that each worker prepares ahead")
     cache_mib: int = setting(1024, "memory of each worker for decoded pictures")
+    cache_dir: Path | None = setting(None, "where remote shards are kept (default: OUT/shards)")
+    cache_gib: float = setting(50.0, "about how much of them is kept there")
+    shard_window: int = setting(4, "shards whose pictures are mixed; larger = better shuffled")
     seed: int = setting(0, "seed of weights, order, crops, masks and lines")
     log_every: int = setting(50, "steps between lines of metrics.jsonl")
     sample_every: int = setting(1000, "steps between sample grids")
     save_every: int = setting(1000, "steps between checkpoints")
     keep: int = setting(3, "checkpoints kept")
+    report: bool = setting(True, "write report.html when the run has come to its end")
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ConfigError(
                 f"--preset is {self.preset!r}; it must be one of {', '.join(PRESETS)}"
             )
+        self.network()  # refuses what cannot be built
+        brush_style(self)
+        parse_shares(self.holes)
         if self.crop < 64 or self.crop % 8:
             raise ConfigError(f"--crop is {self.crop}; it must be a multiple of 8, at least 64")
+        if self.style_weight and self.perceptual is None:
+            raise ConfigError("--style-weight needs features; name their file with --perceptual")
         for names, low, high in RANGES:
             for name in names.split():
                 value = getattr(self, name)
@@ -70,14 +129,30 @@ class TrainConfig:
                     flag = name.replace("_", "-")
                     raise ConfigError(f"--{flag} is {value}; it must be from {low} to {high}")
 
+    def network(self) -> Any:
+        """The configuration of a fresh network. Raises ConfigError for an unsuited --width."""
+        preset = PRESETS[self.preset]
+        if self.width is None:
+            return preset
+        if self.init is not None:
+            raise ConfigError("--width does nothing with --init, whose network is taken")
+        if not hasattr(preset, "width"):
+            raise ConfigError(f"--width does nothing with --preset {self.preset}; leave it out")
+        return replace(preset, width=self.width)
+
 
 RANGES: tuple[tuple[str, float, float], ...] = (
-    ("steps batch log_every sample_every save_every keep", 1, 10**9),
-    ("gan_start workers cache_mib seed", 0, 10**9),
-    ("zoom colour_jitter box_share sketch_share", 0, 1),
+    ("steps batch accumulate log_every sample_every save_every keep", 1, 10**9),
+    ("gan_start warmup workers cache_mib seed", 0, 10**9),
+    ("zoom colour_jitter sketch_share line_drop lr_end", 0, 1),
+    ("line_shift", 0, 16),
+    ("prefetch shard_window", 1, 10**6),
+    ("cache_gib", 0, 10**6),
     ("ema beta1 beta2", 0, 0.999999),
     ("brush", 0.1, 4),
     ("lr d_lr", 1e-9, 1),
     ("gan_weight hole_weight known_weight coarse_weight perceptual_weight", 0, 1e6),
+    ("style_weight", 0, 1e6),
+    ("explosion clip", 0, 1e9),
 )
 """Settings, smallest and largest value."""

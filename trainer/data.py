@@ -5,160 +5,156 @@ That is what makes a resumed run the run that was not interrupted, whatever the 
 
 import io
 import math
-import signal
-import tarfile
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import Dataset
 
-from core.errors import InpaintError, TrainingError
-from core.masks import BrushStyle, box_mask, free_form_mask
-from core.sketch import canny_lines
+from core.errors import ConfigError, TrainingError
+from core.image_exif import DAMAGE
 
 from .config import TrainConfig
+from .frame import Frame, random_frame
+from .holes import Holes, Report
+from .lines import Lines
+from .loader import Batch, Sample, Slices, load, say_skipped, to_batch
+from .order import LocalOrder, Order, StreamOrder
+from .shards import ShardCache
+from .sides import labels, read_side
+from .sources import Entry, Pictures, Place, find_pictures
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+__all__ = ["Batch", "Entry", "Pictures", "Samples", "batches", "find_pictures", "to_batch"]
 
-
-class Batch(NamedTuple):
-    """image (N, 3, H, W) in [-1, 1], mask and sketch (N, 1, H, W) of 0 and 1; float32."""
-
-    image: Tensor
-    mask: Tensor
-    sketch: Tensor
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a picture lies: a file, or bytes inside a tar shard."""
-
-    path: Path
-    offset: int = 0
-    length: int = -1
-
-    def read(self) -> bytes:
-        """The encoded picture."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
-
-    def decode(self) -> Image.Image:
-        """The picture, RGB, upright. Raises TrainingError if it cannot be read."""
-        try:
-            with Image.open(io.BytesIO(self.read())) as picture:
-                return ImageOps.exif_transpose(picture).convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-            place = f" at byte {self.offset}" if self.length >= 0 else ""
-            raise TrainingError(
-                f"{self.path}{place} is not a readable picture ({problem}); remove or replace it"
-            ) from None
-
-
-def find_pictures(sources: Sequence[Path]) -> list[Entry]:
-    """Every picture in folders (recursively) and uncompressed tar shards, in a fixed order.
-
-    Side files with a second suffix (KEY.edge.png, KEY.seg.png) are left out.
-    Raises TrainingError for a source that is missing, damaged or without pictures.
-    """
-    entries: list[Entry] = []
-    for source in sources:
-        found = list(_in_folder(source) if source.is_dir() else _in_tar(source))
-        if not found:
-            raise TrainingError(f"no pictures in {source}; it needs {', '.join(sorted(SUFFIXES))}")
-        entries += found
-    return entries
-
-
-def _in_folder(folder: Path) -> Iterator[Entry]:
-    for path in sorted(folder.rglob("*")):
-        if _is_picture(path.name) and path.is_file():
-            yield Entry(path)
-
-
-def _in_tar(shard: Path) -> Iterator[Entry]:
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                if member.isfile() and _is_picture(Path(member.name).name):
-                    yield Entry(shard, member.offset_data, member.size)
-    except (OSError, tarfile.TarError) as problem:
-        raise TrainingError(
-            f"{shard} is neither a folder nor a readable .tar shard ({problem})"
-        ) from None
-
-
-def _is_picture(name: str) -> bool:
-    first, *suffixes = name.lower().split(".")
-    return bool(first) and len(suffixes) == 1 and "." + suffixes[0] in SUFFIXES
+DAMAGED_IN_A_ROW = 1000
+"""Unreadable pictures after which a set counts as unreadable."""
+LOOKED_AT = 64
+"""Pictures whose sizes are looked at before training."""
+MOST_ENLARGED = 4
+"""If all pictures had to be enlarged by more than this to be cropped, nothing could be learnt."""
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Sample k for every k >= 0: epochs of shuffled pictures without end."""
 
     def __init__(self, entries: Sequence[Entry], config: TrainConfig):
-        self.entries = entries
+        self.pictures = entries if isinstance(entries, Pictures) else Pictures(entries)
+        if not self.pictures.entries and not self.pictures.shards:
+            raise TrainingError("there are no pictures to train on; name some by --data")
         self.config = config
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self.order = _order(self.pictures, config)
+        self.holes = Holes(config)
+        self.lines = Lines(config)
+        self._cache: dict[Place, np.ndarray] = {}
         self._cached_bytes = 0
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 tensors: image (3, crop, crop), mask and sketch (1, crop, crop).
 
-        Raises TrainingError for a picture that cannot be read.
+        Raises TrainingError if no picture can be read.
         """
-        config = self.config
-        random = np.random.default_rng((config.seed, 1, k))
-        image = self._crop(self._decode(self._index(k)), random)
-        if config.colour_jitter:
+        return self.sample(k).parts
+
+    def sample(self, k: int) -> Sample:
+        """As `samples[k]`, with the files that were skipped.
+
+        A damaged picture is replaced by the next one in order.
+        """
+        skipped: list[tuple[str, str]] = []
+
+        def report(name: str, reason: str) -> None:
+            skipped.append((name, reason))
+
+        entry, pixels = self._picture(k, report)
+        # Each part draws from a sequence of its own: other masks leave the crops as they are.
+        look, hole, pen = (np.random.default_rng((self.config.seed, i, k)) for i in (1, 2, 3))
+        frame = random_frame(pixels.shape[:2], self.config.crop, self.config.zoom, look)
+        image = frame.picture(pixels)
+        if self.config.colour_jitter:
             # From none to full, so that colours as they are stay common.
-            strength = config.colour_jitter * random.random()
-            image = jitter_colours(image, random, strength=strength)
-        mask = training_mask(config, random)
-        lines = torch.zeros_like(mask)
-        if random.random() < config.sketch_share:
-            lines = training_lines(image, random)
-        return image, mask, lines
+            strength = self.config.colour_jitter * look.random()
+            image = jitter_colours(image, look, strength=strength)
+        mask = self.holes.draw(hole, lambda: read_side(entry.seg, labels, frame, report), report)
+        lines = self._lines(image, entry, frame, pen, report)
+        return Sample((image, mask, lines), skipped)
 
-    def _index(self, k: int) -> int:
-        epoch, place = divmod(k, len(self.entries))
-        if self._order[0] != epoch:
-            random = np.random.default_rng((self.config.seed, 0, epoch))
-            self._order = (epoch, random.permutation(len(self.entries)))
-        return int(self._order[1][place])
+    def check(self) -> None:
+        """Raise ConfigError for settings that cannot work with these pictures."""
+        here, crop, workers = self.pictures.entries, self.config.crop, self.config.workers
+        if self.pictures.shards:
+            return  # nothing is known of them yet
+        if workers > len(here):
+            raise ConfigError(
+                f"--workers is {workers} but there are only {len(here)} pictures; use fewer"
+            )
+        if self.holes.want_labels and not any(entry.seg for entry in here):
+            raise ConfigError(
+                "--holes asks for segments, but no picture has a label map (KEY.seg.png); give "
+                "some, or a folder of them by --labels"
+            )
+        largest = max(map(_short_side, here[:: math.ceil(len(here) / LOOKED_AT)]), default=0)
+        if 0 < largest * MOST_ENLARGED < crop:
+            raise ConfigError(
+                f"--crop is {crop} but the short side of the largest picture looked at is "
+                f"{largest}; use at most {largest * MOST_ENLARGED} or larger pictures"
+            )
 
-    def _decode(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8, from the cache if it is there."""
-        if index in self._cache:
-            return self._cache[index]
-        pixels = np.asarray(self.entries[index].decode())
-        if self._cached_bytes + pixels.nbytes <= self.config.cache_mib << 20:
-            self._cache[index] = pixels
+    def release(self) -> None:
+        """Let go of shards that this process no longer reads."""
+        self.order.release()
+
+    def _lines(
+        self, image: Tensor, entry: Entry, frame: Frame, random: np.random.Generator, report: Report
+    ) -> Tensor:
+        if not self.lines.wanted or random.random() >= self.config.sketch_share:
+            return torch.zeros_like(image[:1])
+        return self.lines.draw(image, entry, frame, random, report)
+
+    def _picture(self, k: int, report: Report) -> tuple[Entry, np.ndarray]:
+        """The picture in place k, or the next one that can be read."""
+        first = ""
+        for step in range(DAMAGED_IN_A_ROW):
+            entry = self.order.entry(k + step)
+            for damaged in self.order.take_damaged():
+                report(*damaged)
+            try:
+                return entry, self._decode(entry)
+            except TrainingError as problem:
+                report(entry.name, str(problem))
+                first = first or str(problem)
+            total = self.order.total()
+            if total is not None and step >= 2 * total:  # all of them, wherever an epoch begins
+                break
+        raise TrainingError(f"{step + 1} pictures in a row cannot be read; the first: {first}")
+
+    def _decode(self, entry: Entry) -> np.ndarray:
+        """(H, W, 3) uint8, from memory if it is there."""
+        if entry.place in self._cache:
+            return self._cache[entry.place]
+        pixels = np.asarray(entry.decode())
+        fits = self._cached_bytes + pixels.nbytes <= self.config.cache_mib << 20
+        if fits and not self.pictures.shards:  # of a stream, each comes once in a long time
+            self._cache[entry.place] = pixels
             self._cached_bytes += pixels.nbytes
         return pixels
 
-    def _crop(self, pixels: np.ndarray, random: np.random.Generator) -> Tensor:
-        """A random zoom, place and flip: (3, crop, crop) uint8."""
-        crop = self.config.crop
-        height, width = pixels.shape[:2]
-        least = crop / min(height, width)
-        zoom = max(least, random.uniform(min(self.config.zoom, 1.0), 1.0))
-        side = crop / zoom
-        left = random.uniform(0, max(width - side, 0))
-        top = random.uniform(0, max(height - side, 0))
-        area = (left, top, min(left + side, width), min(top + side, height))
-        resample = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.LANCZOS
-        picture = Image.fromarray(pixels).resize((crop, crop), resample, box=area)
-        out = torch.from_numpy(np.array(picture)).movedim(-1, 0)
-        return out.flip(-1) if random.random() < 0.5 else out
+
+def batches(
+    samples: Samples, config: TrainConfig, start: int, device: torch.device, *,
+    rank: int = 0, world: int = 1, skipped: Callable[[str, str], None] = say_skipped,
+) -> Iterator[Batch]:  # fmt: skip
+    """Micro-batches of process `rank` of `world` from update `start` on, without end.
+
+    `skipped` gets name and reason of every damaged file, once. Raises ConfigError for settings
+    that cannot work with these pictures.
+    """
+    samples.check()
+    samples.release()  # before workers are forked, which would inherit what is held
+    for name, reason in samples.pictures.damaged:
+        skipped(name, reason)
+    return load(samples, Slices(start, config, rank, world), config, device, skipped)
 
 
 def jitter_colours(image: Tensor, random: np.random.Generator, *, strength: float) -> Tensor:
@@ -178,93 +174,19 @@ def jitter_colours(image: Tensor, random: np.random.Generator, *, strength: floa
     return mixed.round().clamp(0, 255).to(torch.uint8)
 
 
-def training_mask(config: TrainConfig, random: np.random.Generator) -> Tensor:
-    """Free-form strokes, for some samples with a box: (1, crop, crop) uint8, never all hole."""
-    size = (config.crop, config.crop)
-    thin, thick = (edge * config.brush for edge in BrushStyle().width)
-    mask = free_form_mask(size, random, BrushStyle(width=(thin, thick)))
-    if random.random() < config.box_share:
-        box = box_mask(size, random)
-        mask = box if random.random() < 0.5 else torch.maximum(mask, box)
-    return mask[0].to(torch.uint8)
-
-
-def training_lines(image: Tensor, random: np.random.Generator) -> Tensor:
-    """Edges of the true picture, finer or coarser, some lines left out: (1, H, W) uint8."""
-    high = random.uniform(0.25, 0.7)
-    lines = canny_lines(image, low=0.4 * high, high=high)
-    return drop_lines(lines, random, share=random.uniform(0, 0.5))
-
-
-def drop_lines(lines: Tensor, random: np.random.Generator, *, share: float) -> Tensor:
-    """Remove connected lines at random, about `share` of them, as a hand would leave them out."""
-    import cv2
-
-    count, labels = cv2.connectedComponents(lines[0].numpy(), connectivity=8)
-    kept = random.random(count) >= share
-    kept[0] = False  # the ground
-    return torch.from_numpy(kept[labels])[None].to(torch.uint8)
-
-
-def batches(
-    samples: Samples, config: TrainConfig, start: int, device: torch.device
-) -> Iterator[Batch]:
-    """Batches from update `start` on, without end."""
-    loader: DataLoader[Any] = DataLoader(
-        _Told(samples),
-        batch_size=config.batch,
-        sampler=_Counter(start * config.batch),
-        num_workers=config.workers,
-        collate_fn=_collate,
-        worker_init_fn=_leave_signals_to_the_main_process,
-        persistent_workers=config.workers > 0,
-        pin_memory=device.type == "cuda",
-    )
-    for loaded in loader:
-        if isinstance(loaded, InpaintError):
-            raise loaded
-        yield to_batch(*(part.to(device) for part in loaded))
-
-
-def to_batch(image: Tensor, mask: Tensor, sketch: Tensor) -> Batch:
-    """uint8 samples -> what the networks take."""
-    return Batch(image.float() / 127.5 - 1, mask.float(), sketch.float() * mask)
-
-
-class _Told(Dataset[Any]):
-    """Samples, or the error as a value: a worker would wrap an exception into its traceback."""
-
-    def __init__(self, samples: Samples):
-        self.samples = samples
-
-    def __getitem__(self, k: int) -> Any:
-        try:
-            return self.samples[k]
-        except InpaintError as problem:
-            return problem
-
-
-def _collate(samples: list[Any]) -> Any:
-    """A batch, or the first error among the samples."""
-    return next((s for s in samples if isinstance(s, InpaintError)), None) or default_collate(
-        samples
+def _order(pictures: Pictures, config: TrainConfig) -> Order:
+    if not pictures.shards:
+        return LocalOrder(pictures.entries, config.seed)
+    cache = ShardCache(config.cache_dir or config.out / "shards", config.cache_gib)
+    return StreamOrder(
+        pictures.entries, pictures.shards, cache, seed=config.seed, window=config.shard_window
     )
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl+C reaches every process of the terminal; the main one still needs its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _Counter(Sampler[int]):
-    """start, start + 1, ... without end; the sampler of a stream that knows where it stands."""
-
-    def __init__(self, start: int):
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        k = self.start
-        while True:
-            yield k
-            k += 1
+def _short_side(entry: Entry) -> int:
+    """In pixels; 0 if the picture is damaged."""
+    try:
+        with Image.open(io.BytesIO(entry.read())) as picture:
+            return min(picture.size)
+    except DAMAGE:
+        return 0

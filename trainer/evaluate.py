@@ -1,9 +1,11 @@
 """Measure how well networks fill pictures, beside OpenCV's classical methods.
 
   python -m trainer.evaluate --data val.tar --weights a.safetensors b.safetensors --masks both
+  python -m trainer.evaluate --data val.tar --run runs/first --masks bins --seeds 3
 
-Every picture is scaled so that its short side is --size and cropped at its centre; picture i gets
-the official mask of seed + i. All methods get the mean known colour in the hole. Networks fill
+Every picture is scaled so that its short side is --size and cropped at its centre. Picture i gets
+the mask of seed + i: an official one, one for each share of the picture that is hole (bins), or one
+of your files, white = hole. All methods get the mean known colour in the hole. Networks fill
 through the pipeline with its default options. Results are rounded to 8 bit, measured on [0, 1]:
   hole L1, hole L2   mean absolute and mean squared difference over the hole and 3 channels, %
   L1, L2             the same over the whole picture, as the papers have it, %
@@ -12,57 +14,45 @@ through the pipeline with its default options. Results are rounded to 8 bit, mea
                      covariance, mean over pixels and channels, by scikit-image
   TV ratio           total variation, mean |dx| + mean |dy| over all pixels and channels, of the
                      completed picture divided by that of the true one; below 1 = too smooth
+  edges F            with --guide: F-measure of the lines of the fill against those of the true
+                     picture, inside the hole, within 2 pixels along either axis at --size 256
   features           with --features: squared difference of unit-length features, summed over
                      channels and layers, mean over pixels, x100 (LPIPS without learned weights)
-The table holds the mean of each over the pictures, best hole L1 first. Flat pictures have no TV
-ratio and do not count for its mean. In JSON, null is an infinite PSNR.
+  texture            with --features: unbiased squared MMD with the kernel of the KID between
+                     features inside the holes of the filled and of the true set, x1000
+  LPIPS, FID         with --lpips and --inception, of whole pictures
+The table holds the mean of each over the pictures, best hole L1 first; texture and FID belong to
+the set. With --seeds the masks are drawn anew from seed + 1000, seed + 2000, ..., and the table
+has mean and standard deviation of the means of each seed. Flat pictures have no TV ratio, holes
+without lines no edges F, and neither counts for its mean. In JSON, null is an infinite PSNR.
 """
 
 import argparse
-import json
-import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from PIL import Image, ImageOps
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
-from core.backends import open_backend
-from core.errors import ConfigError, InpaintError, TrainingError
-from core.files import whole_file
+from core.errors import ConfigError, InpaintError
 from core.flags import add_flags, from_flags
-from core.image import save_pixels, side_by_side
-from core.masks import official_box_mask, official_brush_mask
-from core.pipeline import Inpainter
-from core.sketch import canny_lines
-from core.weights import DEFAULT_WEIGHTS
+from core.image import save_pixels
+from core.weights import DEFAULT_WEIGHTS, read_info
 
 from .config import setting
-from .data import Entry, find_pictures
-from .perceptual import load_features
+from .data import find_pictures
+from .fills import named, network_methods, opencv_methods
+from .observe import open_observer
+from .survey import Findings, Task, survey
+from .tables import Means, guide_note, labelled, table, write_json
+from .trials import hole_kinds
 
-Fill = Callable[[Tensor, Tensor], Tensor]
-"""image (1, 3, H, W) in [0, 1], mask (1, 1, H, W), 1 = hole -> completed image."""
-Numbers = dict[str, float]
-"""Metric -> value, keys as in `COLUMNS`."""
-
-MASKS = {"brush": official_brush_mask, "box": official_box_mask}
-COLUMNS = {"hole_l1": "hole L1 %", "hole_l2": "hole L2 %", "l1": "L1 %", "l2": "L2 %"}
-COLUMNS |= {"hole_psnr": "hole PSNR", "psnr": "PSNR", "ssim": "SSIM"}
-COLUMNS |= {"tv_ratio": "TV ratio", "features": "features"}
-"""Metric -> its heading in the table."""
-OPENCV_RADIUS = 3
-"""Neighbourhood in pixels of OpenCV's methods, as its documentation has it."""
-LEAST = {"size": 80, "limit": 1, "seed": 0, "rows": 1}
+LEAST = {"size": 80, "limit": 1, "seed": 0, "seeds": 1, "rows": 1}
 """Smallest values; the official box is half the side, less up to 32 pixels."""
+SEED_STEP = 1000
+"""From seed to seed; picture i has the masks of seed + i."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +61,29 @@ class EvaluateConfig:
 
     data: tuple[Path, ...] = field(metadata={"help": "image folders and .tar shards"})
     weights: tuple[Path, ...] = setting((), "model files to compare (default: the bundled one)")
-    masks: Literal["brush", "box", "both"] = setting("brush", "official masks; both = two tables")
+    run: Path | None = field(
+        default=None, metadata={"help": "run folder: its weights, and its evaluation-STEP.json"}
+    )
+    masks: Literal["brush", "box", "both", "bins", "folder"] = setting(
+        "brush", "official masks (both = two tables), bins = 0-10 ... 50-60 %, or --mask-folder"
+    )
+    mask_folder: Path | None = field(
+        default=None,
+        metadata={"help": "with --masks folder: masks for the pictures by name, else in order"},
+    )
     size: int = setting(256, "side of the pictures in pixels")
     limit: int | None = setting(None, "only the first N pictures")
     seed: int = setting(0, "seed of the mask of the first picture")
+    seeds: int = setting(1, "how often everything is measured, with masks of other seeds")
     guide: Literal["sketch"] | None = setting(None, "also give the true edges inside the hole")
-    features: Path | None = field(default=None, metadata={"help": "network of the metric features"})
+    lines: Literal["detector", "canny"] = setting("detector", "with --guide: what draws lines")
+    features: Path | None = field(
+        default=None, metadata={"help": "network of the metrics features and texture"}
+    )
+    lpips: tuple[Path, ...] = setting((), "AlexNet or VGG16, then the heads of LPIPS 0.1")
+    inception: Path | None = field(
+        default=None, metadata={"help": "TorchScript network of the FID"}
+    )
     json: Path | None = field(default=None, metadata={"help": "file for all the numbers"})
     grid: Path | None = field(default=None, metadata={"help": "picture of all the fills"})
     rows: int = setting(8, "most rows of the grid")
@@ -87,10 +94,16 @@ class EvaluateConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"--{name} is {value}; it must be at least {least}")
+        if (self.masks == "folder") != (self.mask_folder is not None):
+            raise ConfigError("--masks folder and --mask-folder DIR need each other; give both")
+        if len(self.lpips) not in (0, 2):
+            raise ConfigError(
+                f"--lpips has {len(self.lpips)} files; it needs two, the backbone and the heads"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed."""
+    """Run the command; returns the exit code: 0 done, 1 failed, 130 interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m trainer.evaluate",
         description=__doc__,
@@ -103,188 +116,105 @@ def main(argv: list[str] | None = None) -> int:
     except InpaintError as problem:
         sys.stderr.write(f"error: {problem}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing is half written\n")
+        return 130
     return 0
 
 
-def evaluate(config: EvaluateConfig) -> None:
-    """Measure, write the tables to stdout, then the files that `config` names."""
-    features = None if config.features is None else load_features(config.features)
-    methods = opencv_methods() | network_methods(config)
-    entries = find_pictures(config.data)[: config.limit]
-    kinds = [kind for kind in MASKS if config.masks in (kind, "both")]
-    lines: list[dict[str, Any]] = []
-    rows: list[Tensor] = []
-    progress = tqdm(samples(entries, kinds, config), total=len(entries) * len(kinds))
-    for picture, kind, image, mask in progress:
-        fills = {name: quantised(fill(image, mask)) for name, fill in methods.items()}
-        for name, filled in fills.items():
-            about = {"picture": picture, "masks": kind, "method": name}
-            lines.append(about | measure(filled, image, mask, features))
-        if config.grid is not None and len(rows) < config.rows:
-            rows.append(side_by_side([image.maximum(mask), *fills.values(), image]))
-    means = {kind: averages([x for x in lines if x["masks"] == kind]) for kind in kinds}
-    tables = (table(f"{len(entries)} pictures, {kind} masks", means[kind]) for kind in kinds)
-    sys.stdout.write("\n".join(tables))
-    if config.grid is not None:
-        save_pixels(config.grid, side_by_side([row.mT for row in rows]).mT)
-        sys.stdout.write(f"\n{config.grid}: {', '.join(['masked', *methods, 'true'])}\n")
-    if config.json is not None:
-        write_json(config.json, {"settings": asdict(config), "means": means, "pictures": lines})
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Measure, write the tables to stdout, then the files that `config` names; returns the JSON.
 
-
-def network_methods(config: EvaluateConfig) -> dict[str, Fill]:
-    """One method per model file, and one more where the network takes the guide."""
-    paths = config.weights or (DEFAULT_WEIGHTS,)
-    stems = [path.stem for path in paths]
-    methods: dict[str, Fill] = {}
-    for path in paths:
-        name = path.stem if stems.count(path.stem) == 1 else str(path)
-        inpainter = Inpainter(open_backend(path, config.device))
-        methods[name] = partial(network_fill, inpainter, False)
-        if config.guide in [port.name for port in inpainter.backend.contract.guides]:
-            methods[f"{name} + {config.guide}"] = partial(network_fill, inpainter, True)
-    if config.guide and len(methods) == len(paths):
-        raise ConfigError(f"none of the networks takes a {config.guide}; leave out --guide")
-    return methods
-
-
-def network_fill(inpainter: Inpainter, guide: bool, image: Tensor, mask: Tensor) -> Tensor:
-    """Fill; with `guide`, the edges of the true picture inside the hole are the sketch."""
-    pixels = (image[0] * 255).round().to(torch.uint8)
-    lines = canny_lines(pixels)[None] * mask if guide else None
-    return inpainter(blanked(image, mask), mask, sketch=lines)
-
-
-def blanked(image: Tensor, mask: Tensor) -> Tensor:
-    """The mean known colour in the hole: some methods let what is there shine through."""
-    known = (image * (1 - mask)).sum((-1, -2), keepdim=True) / (1 - mask).sum()
-    return torch.where(mask > 0, known, image)
-
-
-def opencv_methods() -> dict[str, Fill]:
-    """Telea 2004 and Navier-Stokes (Bertalmio et al. 2001), as OpenCV has them."""
-    try:
-        import cv2
-        import skimage.metrics  # noqa: F401  # so that its absence shows at once
-    except ImportError as problem:
-        raise ConfigError(
-            f"{problem.name} is missing; install opencv-python-headless and scikit-image"
-        ) from None
-
-    def fill(flag: int, image: Tensor, mask: Tensor) -> Tensor:
-        pixels = np.rint(channels_last(blanked(image, mask)) * 255).astype(np.uint8, order="C")
-        hole = mask[0, 0].numpy().astype(np.uint8)
-        completed = cv2.inpaint(pixels, hole, OPENCV_RADIUS, flag)
-        return torch.from_numpy(completed).movedim(-1, 0)[None].float() / 255
-
-    flags = {"OpenCV Telea": cv2.INPAINT_TELEA, "OpenCV Navier-Stokes": cv2.INPAINT_NS}
-    return {name: partial(fill, flag) for name, flag in flags.items()}
-
-
-def samples(
-    entries: list[Entry], kinds: list[str], config: EvaluateConfig
-) -> Iterator[tuple[str, str, Tensor, Tensor]]:
-    """Every picture with each kind of mask, a function of the seed: name, kind, image, mask."""
-    for i, entry in enumerate(entries):
-        name, image = f"{entry.path.name} @ {entry.offset}", read_square(entry, config.size)
-        for kind in kinds:
-            random = np.random.RandomState((config.seed + i) % 2**32)
-            yield name, kind, image, MASKS[kind]((config.size, config.size), random)
-
-
-def read_square(entry: Entry, size: int) -> Tensor:
-    """(1, 3, size, size) in [0, 1]: the short side scaled to `size`, then cropped at the centre."""
-    square = ImageOps.fit(entry.decode(), (size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(square)).movedim(-1, 0)[None].float() / 255
-
-
-def quantised(image: Tensor) -> Tensor:
-    """Rounded to 8 bit, as a file would hold it: [0, 1] -> multiples of 1 / 255."""
-    return (image.clamp(0, 1) * 255).round() / 255
-
-
-def measure(a: Tensor, b: Tensor, mask: Tensor, features: nn.Module | None = None) -> Numbers:
-    """All metrics of a completed picture `a` and the true one `b`.
-
-    a, b (1, 3, H, W) in [0, 1]; mask (1, 1, H, W), 1 = hole, which is not empty.
+    Raises InpaintError for everything that a user can mend.
     """
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    pixels = channels_last(b), channels_last(a)
-    with np.errstate(divide="ignore"):  # an exact picture has an infinite PSNR
-        psnr = float(peak_signal_noise_ratio(*pixels, data_range=1))
-    ssim = float(structural_similarity(*pixels, channel_axis=-1, data_range=1, **window))
-    hole_l1, hole_l2 = errors(a, b, mask)
-    l1, l2 = errors(a, b, torch.ones_like(mask))
-    numbers = {"hole_l1": 100 * hole_l1, "hole_l2": 100 * hole_l2, "l1": 100 * l1, "l2": 100 * l2}
-    numbers |= {"hole_psnr": decibels(hole_l2), "psnr": psnr, "ssim": ssim}
-    if variation := total_variation(b):
-        numbers["tv_ratio"] = total_variation(a) / variation
-    if features is not None:
-        numbers["features"] = 100 * feature_distance(a, b, features)
-    return numbers
-
-
-def channels_last(image: Tensor) -> np.ndarray:
-    """(1, 3, H, W) -> (H, W, 3) float64."""
-    return image[0].movedim(0, -1).double().numpy()
+    networks = named(_weights(config))
+    found = survey(_task(config, networks))
+    pairs = {kind: found.means(kind) for kind in dict.fromkeys(x["masks"] for x in found.lines)}
+    if not pairs:
+        raise ConfigError(
+            f"no mask of {config.mask_folder} has both hole and known in its central square; "
+            "white must be the hole and black what is known"
+        )
+    sys.stdout.write("\n".join(_texts(config, found, pairs)))
+    results = {
+        "settings": asdict(config),
+        "networks": _about(networks),
+        "means": {kind: means for kind, (means, _) in pairs.items()},
+        "spread": {kind: spread for kind, (_, spread) in pairs.items()},
+        "sets": found.sets,
+        "pictures": found.lines,
+    }
+    _write(config, found.columns, results)
+    return results
 
 
-def errors(a: Tensor, b: Tensor, area: Tensor) -> tuple[float, float]:
-    """Mean absolute and mean squared difference where `area` (1, 1, H, W) is 1."""
-    difference = (a.double() - b.double())[area.expand_as(a) > 0]
-    return float(difference.abs().mean()), float(difference.square().mean())
+def _texts(
+    config: EvaluateConfig, found: Findings, pairs: dict[str, tuple[Means, Means]]
+) -> Iterator[str]:
+    """A table for each kind of hole, and the notes below."""
+    for kind, (means, spread) in pairs.items():
+        count = len({line["picture"] for line in found.lines if line["masks"] == kind})
+        seeds = f", {config.seeds} seeds" if spread else ""
+        yield table(f"{count} pictures, {kind} masks{seeds}", means, spread)
+        if config.guide:
+            yield guide_note(means, config.guide)
+    if found.left_out:
+        yield f"{found.left_out} left out: no hole, or nothing but, in the central square\n"
 
 
-def decibels(squared_error: float) -> float:
-    """PSNR of values in [0, 1]."""
-    return -10 * math.log10(squared_error) if squared_error else math.inf
+def _task(config: EvaluateConfig, networks: dict[str, Path]) -> Task:
+    """Everything opened that the survey needs, so that what is missing shows at once."""
+    pictures = find_pictures(config.data)
+    for name, reason in pictures.damaged:
+        sys.stderr.write(f"note: {name}: {reason}\n")
+    entries = pictures[: config.limit]
+    observer = open_observer(
+        features=config.features,
+        lpips=config.lpips,
+        inception=config.inception,
+        lines=config.lines if config.guide else None,
+        device=config.device,
+    )
+    methods = network_methods(networks, guide=config.guide, device=config.device)
+    return Task(
+        entries=entries,
+        kinds=hole_kinds(config.masks, config.size, config.mask_folder, entries),
+        methods=opencv_methods() | methods,
+        observer=observer,
+        seeds=tuple(config.seed + SEED_STEP * i for i in range(config.seeds)),
+        size=config.size,
+        rows=config.rows if config.grid else 0,
+    )
 
 
-def total_variation(image: Tensor) -> float:
-    """Mean |dx| + mean |dy| over all neighbours and channels."""
-    across, down = (image.double().diff(dim=axis).abs().mean() for axis in (-1, -2))
-    return float(across + down)
+def _weights(config: EvaluateConfig) -> list[Path]:
+    """The model files: that of the run first; the bundled one where none is named."""
+    of_run = [config.run / "weights.safetensors"] if config.run else []
+    return [*of_run, *config.weights] or [DEFAULT_WEIGHTS]
 
 
-@torch.inference_mode()
-def feature_distance(a: Tensor, b: Tensor, features: nn.Module) -> float:
-    """Zhang et al. 2018, equation 1, with all weights 1."""
-    pairs = (F.normalize(layer, dim=1) for layer in features(2 * torch.cat([a, b]) - 1))
-    return sum(float((x - y).square().sum(dim=0).mean()) for x, y in pairs)
-
-
-def averages(lines: list[dict[str, Any]]) -> dict[str, Numbers]:
-    """Method -> metric -> mean over the pictures that have it."""
-    values: dict[str, dict[str, list[float]]] = {}
-    for line in lines:
-        for key in [key for key in COLUMNS if key in line]:
-            values.setdefault(line["method"], {}).setdefault(key, []).append(line[key])
+def _about(networks: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """What weights files say of themselves: size and training."""
+    infos = {n: read_info(path) for n, path in networks.items() if path.suffix == ".safetensors"}
     return {
-        method: {key: sum(column) / len(column) for key, column in columns.items()}
-        for method, columns in values.items()
+        name: {"file": networks[name], "parameters": info.parameters, **info.about}
+        for name, info in infos.items()
     }
 
 
-def table(title: str, means: dict[str, Numbers]) -> str:
-    """A Markdown table of four significant digits, best hole L1 first, nan last."""
-    ranked = sorted(means, key=lambda name: (math.isnan(x := means[name]["hole_l1"]), x))
-    keys = [key for key in COLUMNS if key in means[ranked[0]]]
-    head = [title, *(COLUMNS[key] for key in keys)]
-    rows = [head, ["---", *("---:" for _ in keys)]]
-    rows += [[name, *(f"{means[name][key]:#.4g}" for key in keys)] for name in ranked]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` whole or not at all; JSON has no infinity or nan, so null stands for them."""
-    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
-    try:
-        with whole_file(path) as part:
-            part.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise TrainingError(f"cannot write {path} ({problem}); name another --json") from None
+def _write(
+    config: EvaluateConfig, columns: dict[str, list[Tensor]], results: dict[str, Any]
+) -> None:
+    if config.grid is not None:
+        save_pixels(config.grid, labelled(columns))
+        sys.stdout.write(f"\n{config.grid}: {', '.join(columns)}\n")
+    if config.json is not None:
+        write_json(config.json, results)
+    if config.run is not None:
+        steps = read_info(_weights(config)[0]).about.get("steps", 0)
+        path = config.run / f"evaluation-{steps:09d}.json"
+        write_json(path, results)
+        sys.stdout.write(f"\n{path}\n")
 
 
 if __name__ == "__main__":

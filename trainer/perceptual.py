@@ -1,4 +1,4 @@
-"""Features for perceptual terms, from a network that the user gives as a file.
+"""Features for perceptual terms and distances, from a network that the user gives as a file.
 
 A file holds conv1.weight, conv1.bias, conv2.weight, ...: 3x3 convolutions in a row, each followed
 by LeakyReLU 0.1 and, but for the last, by 2x2 max pooling; input RGB in [0, 1]. Darknet
@@ -49,3 +49,14 @@ def load_features(path: Path) -> FeatureNetwork:
             "conv1.weight, conv1.bias, conv2.weight, ... of 3x3 convolutions as safetensors"
         ) from None
     return FeatureNetwork(convolutions).requires_grad_(False).eval()
+
+
+def feature_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """Zhang et al. 2018, equation 1, with all weights 1: squared difference of unit features.
+
+    a, b: layers (N, C, h, w), N = 1 in `b` beside more in `a` -> (N,), summed over channels and
+    layers, mean over pixels.
+    """
+    pairs = ((F.normalize(x, dim=1), F.normalize(y, dim=1)) for x, y in zip(a, b, strict=True))
+    layers = [(x - y).square().sum(dim=1).mean(dim=(-1, -2)) for x, y in pairs]
+    return sum(layers[1:], layers[0])

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,22 +20,47 @@ from .data import Batch
 from .step import TrainState, complete, network_inputs
 
 FREE = {"data", "out", "steps", "device", "workers", "cache_mib", "keep"} | {
+    "accumulate",
+    "cache_dir",
+    "cache_gib",
+    "checkpointing",
+    "explosion",
+    "rollback",
+    "prefetch",
+    "report",
     "log_every",
     "sample_every",
     "save_every",
 }
-"""Settings that may change when a run is resumed: they do not change what an update computes."""
+"""Settings that may change when a run is resumed: they do not change what an update computes, but
+for rounding. `steps` is none of them where the learning rates depend on it."""
+
+
+@dataclass(frozen=True)
+class Detour:
+    """What roll-backs have changed."""
+
+    shift: int = 0
+    """Updates whose samples are passed over: the next update `u` takes those of `u + shift`."""
+    rate: float = 1.0
+    """What both learning rates are multiplied by."""
+
+    def longer(self, updates: int) -> "Detour":
+        """After one more roll-back, over so many updates."""
+        return Detour(self.shift + updates, self.rate / 2)
 
 
 class Run:
-    """The folder of one run and what is written there."""
+    """The folder of one run and what is written there; the first process of the run writes."""
 
-    def __init__(self, config: TrainConfig, *, resume: bool):
+    def __init__(self, config: TrainConfig, *, resume: bool, writes: bool = True):
         self.config = config
         self.folder = config.out
         self.checkpoints = self.folder / "checkpoints"
         self.started = time.monotonic()
-        self._open(resume)
+        self._logged = (0, self.started)
+        if writes:
+            self._open(resume)
 
     def _open(self, resume: bool) -> None:
         settings = self.folder / "config.json"
@@ -46,6 +71,9 @@ class Run:
         if resume and settings.exists():
             _check_same(settings, self.config)
         try:
+            for folder in (self.folder, self.checkpoints):
+                for left in folder.glob(".part-*"):  # by a process that was killed while writing
+                    left.unlink()
             with whole_file(settings) as part:
                 part.write_text(json.dumps(_plain(self.config), indent=2) + "\n")
         except OSError as problem:
@@ -53,18 +81,23 @@ class Run:
                 f"cannot write to {self.folder} ({problem}); name another --out"
             ) from None
 
+    def last(self) -> Path | None:
+        """The newest checkpoint, or None for a fresh run."""
+        return max(self._saved(), default=None)
+
     def latest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read, or None for a fresh run."""
-        for path in reversed(self._saved()):
-            try:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
-                reason = str(problem).partition("\n")[0]
-                raise TrainingError(
-                    f"the checkpoint {path} is damaged ({reason}); delete it to go on from the "
-                    "one before"
-                ) from None
-        return None
+        """What the newest checkpoint holds. Raises TrainingError if it cannot be read."""
+        path = self.last()
+        if path is None:
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as problem:
+            reason = str(problem).partition("\n")[0]
+            raise TrainingError(
+                f"the checkpoint {path} is damaged ({reason}); delete it to go on from the "
+                "one before"
+            ) from None
 
     def save(self, state: TrainState) -> Path:
         """Write a checkpoint, whole or not at all, and the weights to use; drop old ones."""
@@ -83,21 +116,50 @@ class Run:
         save_weights(self.folder / "weights.safetensors", state.best, about=about)
         return path
 
-    def log(self, step: int, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Append one line to metrics.jsonl; the one place where losses leave the device."""
-        values = {name: float(loss) for name, loss in losses.items()}
-        line = {"step": step, "seconds": round(time.monotonic() - self.started, 1), **values}
-        path = self.folder / "metrics.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as problem:
-            raise TrainingError(f"cannot write {path} ({problem}); go on with --resume") from None
-        return values
+    def start_clock(self, step: int) -> None:
+        """From here on, updates count for the speed that `log` writes."""
+        self._logged = (step, time.monotonic())
+
+    def log(self, step: int, values: dict[str, float]) -> dict[str, float]:
+        """Append one line to metrics.jsonl, with time and speed; returns what it holds."""
+        (before, then), now = self._logged, time.monotonic()
+        self._logged = (step, now)
+        speed = (step - before) * self.config.batch / max(now - then, 1e-9)
+        clock = {"seconds": round(now - self.started, 1), "images_per_second": round(speed, 2)}
+        self._append("metrics.jsonl", {"step": step, **clock, **values})
+        return {"images_per_second": clock["images_per_second"], **values}
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note a picture that cannot be used in skipped.jsonl, once."""
+        if name not in self.skipped():
+            self._append("skipped.jsonl", {"picture": name, "reason": reason})
+
+    def skipped(self) -> list[str]:
+        """The pictures that could not be used."""
+        return [line["picture"] for line in self._lines("skipped.jsonl")]
+
+    def note_rollback(self, step: int, to: int, *, rate: float, reason: str) -> None:
+        """Note in rollbacks.jsonl that after update `step` the run went back to `to`."""
+        line = {"step": step, "to": to, "rate_factor": rate, "reason": reason}
+        self._append("rollbacks.jsonl", line)
+
+    def rollbacks(self) -> list[dict[str, Any]]:
+        """What was noted of every roll-back, the first one first."""
+        return self._lines("rollbacks.jsonl")
+
+    def detour(self) -> Detour:
+        """The sum of all roll-backs."""
+        detour = Detour()
+        for line in self.rollbacks():
+            detour = detour.longer(line["step"] - line["to"])
+        return detour
 
     @torch.inference_mode()
-    def sample(self, state: TrainState, batch: Batch) -> None:
-        """A grid: hole, lines, each stage's fill, completed, true; one row per picture."""
+    def sample(self, state: TrainState, batch: Batch) -> Tensor:
+        """A grid (1, 3, H, W) in [0, 1]: one row per picture, written to samples/.
+
+        Columns: hole, lines, each stage's fill, completed, true.
+        """
         generator = state.best
         training = generator.training
         fills = generator.eval().stages(*network_inputs(generator, batch))
@@ -106,11 +168,28 @@ class Run:
         lines = (batch.sketch * 2 - 1).expand_as(batch.image)
         columns = [masked, lines, *fills, complete(fills[-1], batch), batch.image]
         rows = torch.cat([(column.clamp(-1, 1) + 1) / 2 for column in columns], dim=-1)
-        grid = torch.cat(list(rows), dim=-2)[None]
-        save_pixels(self.folder / "samples" / f"{state.step:09d}.png", grid.float().cpu())
+        grid = torch.cat(list(rows), dim=-2)[None].float().cpu()
+        save_pixels(self.folder / "samples" / f"{state.step:09d}.png", grid)
+        return grid
 
     def _saved(self) -> list[Path]:
-        return sorted(self.checkpoints.glob("*.pt"))
+        return sorted(self.checkpoints.glob("[0-9]*.pt"))
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        path = self.folder / name
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as problem:
+            raise TrainingError(f"cannot write {path} ({problem}); go on with --resume") from None
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
+        try:
+            content = path.read_text(encoding="utf-8") if path.exists() else ""
+            return [json.loads(line) for line in content.splitlines()]
+        except (OSError, ValueError) as problem:
+            raise TrainingError(f"{path} is damaged ({problem}); mend or delete it") from None
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:
@@ -122,13 +201,19 @@ def _check_same(path: Path, config: TrainConfig) -> None:
         old = json.loads(path.read_text())
     except (OSError, ValueError) as problem:
         raise TrainingError(f"{path} is damaged ({problem}); it belongs to the run") from None
+    # A setting that is younger than the run had its default there.
+    defaults = {entry.name: entry.default for entry in fields(config)}
+    known = {name: x for name, x in defaults.items() if x is not MISSING}
+    old = json.loads(json.dumps(known, default=str)) | old
+    free = FREE if config.lr_schedule == "constant" else FREE - {"steps"}
     changed = [
         f"{name} was {old.get(name)!r} and is {value!r}"
         for name, value in _plain(config).items()
-        if name not in FREE and old.get(name) != value
+        if name not in free and old.get(name) != value
     ]
     if changed:
+        why = "" if "steps" in free else f" (the {config.lr_schedule} schedule ends at steps)"
         raise TrainingError(
-            f"a run goes on with the settings it began with, but {'; '.join(changed)}; "
+            f"a run goes on with the settings it began with, but {'; '.join(changed)}{why}; "
             "to change them start a new run with --init on its weights.safetensors"
         )

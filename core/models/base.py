@@ -1,4 +1,4 @@
-"""What every network that fills pictures has in common."""
+"""What the networks have in common."""
 
 from typing import Any
 
@@ -8,12 +8,16 @@ from ..contract import Contract
 from ..errors import ConfigError
 
 
-class Generator(nn.Module):
-    """A network that fills pictures; `forward` takes the contract's inputs in their order."""
+class Network(nn.Module):
+    """A network of the registry; `forward` takes the contract's inputs in their order."""
 
     config: Any
     """The frozen dataclass that it was built from."""
     contract: Contract
+
+
+class Generator(Network):
+    """A network that fills pictures: its contract has an image, a mask and perhaps guides."""
 
     def stages(self, *inputs: Any, **named: Any) -> tuple[Tensor, ...]:
         """Every stage's fill, the last one being what `forward` returns; losses need them all."""

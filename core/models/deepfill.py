@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..config import DeepFillConfig
 from ..contract import Contract, Port
@@ -21,6 +22,8 @@ from .base import Generator
 ATTENTION_RATE = 2
 FEATURE_STRIDE = 4
 """Pixels per feature pixel where the attention works."""
+SEGMENT = 2
+"""Layers between what checkpointing keeps."""
 
 
 class DeepFill(Generator):
@@ -33,6 +36,9 @@ class DeepFill(Generator):
     """
 
     config: DeepFillConfig
+    checkpointing: bool = False
+    """While training, keep what enters every few layers and compute the rest again in the backward
+    pass (Chen et al. 2016): the same gradients, less memory, more time."""
 
     def __init__(self, config: DeepFillConfig):
         super().__init__()
@@ -63,9 +69,10 @@ class DeepFill(Generator):
     ) -> Tensor:
         """The refinement stage alone, from any first fill (N, 3, H, W) in [-1, 1]."""
         completed = self._complete(first_fill, image, mask)
-        copied = self.attention(*self._matched(completed), self._feature_mask(mask))
-        branches = (self.conv_branch(completed), self.paste_branch(copied))
-        return self.decoder(torch.cat(branches, dim=1)).tanh()
+        copied = self._kept(self.attention, *self._matched(completed), self._feature_mask(mask))
+        conv_branch = self._through(self.conv_branch, completed)
+        branches = (conv_branch, self._through(self.paste_branch, copied))
+        return self._through(self.decoder, torch.cat(branches, dim=1)).tanh()
 
     def attention_flow(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None
@@ -91,7 +98,21 @@ class DeepFill(Generator):
         inputs = [image * (1 - mask)]
         if self.config.sketch:
             inputs.append(mask * sketch if sketch is not None else torch.zeros_like(mask))
-        return self.coarse(torch.cat([*inputs, ones, ones * mask], dim=1)).tanh()
+        return self._through(self.coarse, torch.cat([*inputs, ones, ones * mask], dim=1)).tanh()
+
+    def _through(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        """`layers(x)`, with checkpointing a few layers at a time."""
+        if not self.checkpointing:
+            return layers(x)
+        for start in range(0, len(layers), SEGMENT):
+            x = self._kept(layers[start : start + SEGMENT], x)
+        return x
+
+    def _kept(self, part: nn.Module, *inputs: Tensor) -> Tensor:
+        """`part(*inputs)`; with checkpointing only `inputs` are kept for the backward pass."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return part(*inputs)
 
     @staticmethod
     def _complete(filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -99,7 +120,7 @@ class DeepFill(Generator):
 
     def _matched(self, completed: Tensor) -> tuple[Tensor, Tensor]:
         """Foreground and background of the attention: DeepFillv2 matches a picture with itself."""
-        features = self.match_branch(completed)
+        features = self._through(self.match_branch, completed)
         return features, features
 
     def _feature_mask(self, mask: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""What a run is made of: networks, optimisers, and the networks as functions."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import torch
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from core.errors import BackendError, ConfigError
+from core.layers.attention import MIB, ContextualAttention
+from core.models.base import Generator
+from core.models.discriminators import SNPatchDiscriminator
+from core.registry import build_generator
+
+from .config import TrainConfig
+from .loader import micro_batch
+from .perceptual import load_features
+from .ranks import Ranks
+from .step import Callables, TrainState
+from .widen import initial_generator
+
+ATTENTION_BUDGET = 4096 * MIB
+"""While training the dense form is the faster one, until it needs more than this."""
+COMPILERS = ("g++", "clang++", "c++", "cl")
+"""One of them is what torch.compile needs for a processor."""
+
+
+def check_settings(config: TrainConfig, ranks: Ranks) -> None:
+    """What the settings ask of this machine. Raises ConfigError or BackendError."""
+    micro_batch(config, ranks.world)  # refuses a batch that does not divide
+    kind = ranks.device.type
+    if config.bf16 and kind == "cuda" and not torch.cuda.is_bf16_supported(False):
+        name = torch.cuda.get_device_name(ranks.device)
+        raise BackendError(f"{name} has no bfloat16; leave --bf16 out or name another --device")
+    compilers = (os.environ.get("CXX") or "", *COMPILERS)
+    if config.compile and kind == "cpu" and not any(map(shutil.which, compilers)):
+        raise BackendError(
+            "--compile needs a C++ compiler, and none is on the path; install g++ or clang, or "
+            "leave --compile out"
+        )
+
+
+def build_state(config: TrainConfig, device: torch.device) -> TrainState:
+    """Fresh networks and optimisers, seeded; the generator from `config.init` if given."""
+    torch.manual_seed(config.seed)
+    generator = (
+        initial_generator(config.init, config.network())
+        if config.init
+        else build_generator(config.network())
+    )
+    for module in generator.modules():
+        if isinstance(module, ContextualAttention):
+            module.memory_budget = ATTENTION_BUDGET
+    if config.checkpointing:
+        _checkpoint(generator)
+    # The discriminator sees picture, mask and the guides that the generator sees, no others.
+    guides = sum(port.channels for port in generator.contract.guides)
+    discriminator = SNPatchDiscriminator(4 + guides)
+    memory = torch.channels_last if config.channels_last else torch.contiguous_format
+    generator.train().to(device, memory_format=memory)  # type: ignore[call-overload]  # torch's stub
+    discriminator.train().to(device, memory_format=memory)  # type: ignore[call-overload]
+    betas = (config.beta1, config.beta2)
+    return TrainState(
+        generator=generator,
+        discriminator=discriminator,
+        g_optimizer=Adam(generator.parameters(), config.lr, betas),
+        d_optimizer=Adam(discriminator.parameters(), config.d_lr, betas),
+        average=_average(generator, config),
+    )
+
+
+def _checkpoint(generator: Generator) -> None:
+    if not isinstance(getattr(generator, "checkpointing", None), bool):
+        raise ConfigError(f"{type(generator).__name__} has no --checkpointing; leave it out")
+    setattr(generator, "checkpointing", True)  # noqa: B010  # not every network declares it
+
+
+def _average(generator: Generator, config: TrainConfig) -> AveragedModel | None:
+    if not config.ema:
+        return None
+    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+
+
+def build_callables(state: TrainState, config: TrainConfig, device: torch.device) -> Callables:
+    """The networks as functions, compiled if the settings say so."""
+    stages, score, features = state.generator.stages, state.discriminator.forward, None
+    if config.perceptual:
+        features = load_features(config.perceptual).to(device).forward
+    if config.compile:
+        stages, score = torch.compile(stages), torch.compile(score)
+        features = torch.compile(features) if features is not None else None
+    return Callables(stages, score, features)
+
+
+def shared(callables: Callables, state: TrainState, ranks: Ranks) -> Callables:
+    """The same, with gradients that are means over the processes where a network learns."""
+    if ranks.world == 1:
+        return callables
+    return replace(
+        callables,
+        stages=ranks.learner(state.generator, callables.stages),
+        score=ranks.learner(state.discriminator, callables.score),
+        other_stages=callables.stages,
+        other_score=callables.score,
+    )
