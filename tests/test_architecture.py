@@ -18,6 +18,7 @@ OURS = {"core", "nodes", "export", "trainer", "gradio_demo", "benchmarks"}
 RELATIVE_ONLY = {"core", "nodes"}  # what ComfyUI loads
 FRONT_ENDS = {"gradio", "comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths"}
 HEAVY = {"onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "gradio", "cv2", "skimage"}
+HEAVY |= {"matplotlib", "tensorboard", "mediapipe", "fsspec", "scipy"}
 MOST_LINES = 300
 
 SOURCES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
@@ -145,7 +146,13 @@ def test_no_file_is_longer_than_one_sitting(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("module", ["core", "trainer", "trainer.evaluate"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("core", "trainer", "trainer.evaluate", "trainer.report", "trainer.ablate"),
+        *("trainer.edges", "trainer.evaluate_edges"),
+    ],
+)
 def test_every_command_explains_itself(module):
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True

@@ -12,16 +12,16 @@ import pytest
 from core.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
-TEXTS = ("README.md", "docs/training.md", "trainer/report.html", "trainer/readings.py")
+TEXTS = ("README.md", "docs/training.md", "trainer/page/report.html", "trainer/page/readings.py")
 COMMANDS = ("trainer", "trainer.evaluate", "trainer.report", "trainer.edges", "trainer.ablate")
 COMMANDS += ("core fill", "core mask", "core sketch", "core info", "core demo")
-COMMANDS += ("benchmarks.attention",)
+COMMANDS += ("trainer.evaluate_edges", "benchmarks.attention", "benchmarks.training")
 FOREIGN = {
     *("--nproc-per-node", "--nnodes", "--node-rank", "--rdzv-backend", "--rdzv-endpoint"),
     *("--rdzv-id", "--standalone", "--master-addr", "--master-port", "--max-restarts"),
-    *("--logdir", "--bind_all", "--gpu", "--no-tests"),
+    *("--logdir", "--bind_all", "--gpu", "--no-tests", "--no-deps"),
 }
-"""Flags of torchrun, tensorboard and bootstrap.py."""
+"""Flags of torchrun, tensorboard, pip and bootstrap.py."""
 FLAG = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 
 

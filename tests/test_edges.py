@@ -205,7 +205,20 @@ def test_a_resumed_run_is_the_unbroken_one(config, tmp_path, monkeypatch):
 
 
 def test_it_learns_outlines_and_is_measured_above_chance(config, shard, tmp_path, capsys):
-    few = "--width 4 --steps 60 --batch 2 --crop 40 --workers 0 --lr 0.01".split()
+    few = [
+        "--width",
+        "4",
+        "--steps",
+        "60",
+        "--batch",
+        "2",
+        "--crop",
+        "40",
+        "--workers",
+        "0",
+        "--lr",
+        "0.01",
+    ]
     assert main(["--data", str(shard), "--out", str(tmp_path / "r"), *few]) == 0
     weights = tmp_path / "r" / "edges.safetensors"
     out = tmp_path / "edges.json"

@@ -13,13 +13,13 @@ from core.image import read_picture, save_pixels
 from core.masks import BINS
 from core.registry import build_generator
 from core.weights import save_weights
-from trainer.data import find_pictures
+from trainer.data.samples import find_pictures
 from trainer.evaluate import main
-from trainer.fills import named, network_methods, opencv_methods
-from trainer.metrics import quantised
-from trainer.observe import open_observer
-from trainer.tables import labelled
-from trainer.trials import hole_kinds, read_square
+from trainer.measure.fills import named, network_methods, opencv_methods
+from trainer.measure.metrics import quantised
+from trainer.measure.observe import open_observer
+from trainer.measure.tables import labelled
+from trainer.measure.trials import hole_kinds, read_square
 
 
 def hole_of(size: int, *, rows: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from core.weights import load_weights
 from trainer import loop
 from trainer.__main__ import main
 from trainer.config import TrainConfig
-from trainer.data import batches
+from trainer.data.samples import batches
 from trainer.guard import WARM_UP, Breakdown, Guard
 from trainer.loop import train
 from trainer.ranks import ALONE

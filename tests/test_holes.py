@@ -14,7 +14,7 @@ from core.errors import ConfigError, ImageError, TrainingError
 from core.masks import BrushStyle, free_form_mask
 from core.masks_found import cut_mask, found_kinds, open_labels, own_mask, segment_mask
 from trainer.config import TrainConfig
-from trainer.holes import Holes, brush_style, parse_shares
+from trainer.data.holes import Holes, brush_style, parse_shares
 
 SIZE = (64, 64)
 

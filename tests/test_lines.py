@@ -19,9 +19,9 @@ from core.registry import build_generator
 from core.sketch import landmark_lines, lines_of
 from core.weights import DEFAULT_EDGES, save_weights
 from trainer.config import TrainConfig
-from trainer.data import Samples, find_pictures, to_batch
-from trainer.lines import by_hand, takes_sketch
-from trainer.sides import grey
+from trainer.data.lines import by_hand, takes_sketch
+from trainer.data.samples import Samples, find_pictures, to_batch
+from trainer.data.sides import grey
 
 ROOT = Path(__file__).parent.parent
 
@@ -180,7 +180,7 @@ import sys
 sys.modules.update(dict.fromkeys(("cv2", "skimage", "scipy"), None))
 from core.errors import ConfigError
 from trainer.config import TrainConfig
-from trainer.data import Samples, find_pictures
+from trainer.data.samples import Samples, find_pictures
 for preset, share, lines in (
     ("deepfillv2-sketch", 0.0, "canny"), ("deepfillv2", 1.0, "canny"),
     ("deepfillv2-sketch", 1.0, "canny"), ("deepfillv2-sketch", 1.0, "detector"),

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import TrainingError
-from trainer.fid import frechet_distance, load_inception
-from trainer.fills import opencv_methods
-from trainer.lpips import load_lpips
-from trainer.metrics import edge_agreement, measure, quantised
-from trainer.observe import Seen, compare_sets
+from trainer.measure.fid import frechet_distance, load_inception
+from trainer.measure.fills import opencv_methods
+from trainer.measure.lpips import load_lpips
+from trainer.measure.metrics import edge_agreement, measure, quantised
+from trainer.measure.observe import Seen, compare_sets
+from trainer.measure.tables import averages, guide_note, over_seeds, table
+from trainer.measure.texture import PER_PICTURE, hole_vectors, squared_mmd, texture_distance
 from trainer.perceptual import feature_distance, load_features
-from trainer.tables import averages, guide_note, over_seeds, table
-from trainer.texture import PER_PICTURE, hole_vectors, squared_mmd, texture_distance
 
 
 def hole_of(size: int, *, rows: int) -> torch.Tensor:

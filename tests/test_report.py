@@ -24,10 +24,10 @@ from core.errors import ConfigError, TrainingError
 from core.losses import hinge_d, hinge_g, masked_l1
 from trainer.__main__ import main as train_main
 from trainer.config import TrainConfig
-from trainer.curves import SMOOTHING, Curve, describe, draw, smooth, thin
-from trainer.exhibits import GRID, command_line, evaluation_tables, sample_pictures
-from trainer.history import Break, read_history
-from trainer.readings import curves_of, remarks
+from trainer.page.curves import SMOOTHING, Curve, describe, draw, smooth, thin
+from trainer.page.exhibits import GRID, command_line, evaluation_tables, sample_pictures
+from trainer.page.history import Break, read_history
+from trainer.page.readings import curves_of, remarks
 from trainer.report import duration, main, read_settings, state_of, write_report
 
 ROOT = Path(__file__).parent.parent
@@ -470,7 +470,7 @@ def relative_luminance(colour: str) -> float:
     ],
 )
 def test_the_colours_have_enough_contrast(scheme, front, back, least):
-    style = (ROOT / "trainer" / "report.html").read_text(encoding="utf-8")
+    style = (ROOT / "trainer" / "page" / "report.html").read_text(encoding="utf-8")
     light, _, dark = style.partition("@media (prefers-color-scheme: dark)")
     text = light if scheme == "light" else dark.partition("}\n}")[0]
     found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", text))

@@ -22,7 +22,7 @@ from core.errors import ConfigError
 from core.registry import build_generator
 from trainer.build import build_callables, build_state
 from trainer.config import TrainConfig
-from trainer.data import Batch
+from trainer.data.samples import Batch
 from trainer.loop import train
 from trainer.ranks import mean_to_end, meant_to_end, restarts
 from trainer.schedule import rate_factor

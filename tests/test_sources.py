@@ -20,11 +20,11 @@ from PIL import Image
 
 from core.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
-from trainer.data import Samples, batches, find_pictures, jitter_colours
-from trainer.frame import Frame, random_frame
-from trainer.order import StreamOrder
-from trainer.shards import ShardCache
-from trainer.sources import expand, group, read_tar
+from trainer.data.frame import Frame, random_frame
+from trainer.data.order import StreamOrder
+from trainer.data.samples import Samples, batches, find_pictures, jitter_colours
+from trainer.data.shards import ShardCache
+from trainer.data.sources import expand, group, read_tar
 
 CPU = torch.device("cpu")
 FEW_CORES = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")

@@ -23,7 +23,7 @@ from core.weights import load_weights, read_info, save_weights
 from trainer.__main__ import main
 from trainer.build import build_callables, build_state
 from trainer.config import TrainConfig
-from trainer.data import (
+from trainer.data.samples import (
     Batch,
     Samples,
     find_pictures,

@@ -23,12 +23,12 @@ from core.errors import ConfigError, InpaintError
 from core.flags import add_flags, from_flags
 
 from .config import TrainConfig, setting
-from .data import find_pictures
+from .data.samples import find_pictures
 from .evaluate import EvaluateConfig, evaluate
-from .fills import opencv_methods
 from .loop import train
-from .observe import open_observer
-from .tables import write_json
+from .measure.fills import opencv_methods
+from .measure.observe import open_observer
+from .measure.tables import write_json
 
 VARIANTS = {"vanilla": "deepfillv2-vanilla", "partial": "deepfillv2-partial", "gated": "deepfillv2"}
 """Kind of convolution -> preset."""

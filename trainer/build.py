@@ -15,7 +15,7 @@ from core.models.discriminators import SNPatchDiscriminator
 from core.registry import build_generator
 
 from .config import TrainConfig
-from .loader import micro_batch
+from .data.loader import micro_batch
 from .perceptual import load_features
 from .ranks import Ranks
 from .step import Callables, TrainState

@@ -8,7 +8,7 @@ from core.config import PRESETS
 from core.errors import ConfigError
 from core.masks import KINDS, BrushStyle
 
-from .holes import FILE_KINDS, brush_style, parse_shares
+from .data.holes import FILE_KINDS, brush_style, parse_shares
 
 STYLE = BrushStyle()
 """Our brush as it is by default."""

@@ -34,9 +34,9 @@ from core.models.edges import EdgeConfig, EdgeDetector
 from core.weights import save_weights
 
 from .config import setting
-from .data import Entry, find_pictures
+from .data.samples import Entry, find_pictures
+from .data.sides import grey
 from .loop import stop_signals
-from .sides import grey
 
 FREE = {"data", "out", "device", "workers", "save_every"}
 """Settings that may change when a run is resumed."""

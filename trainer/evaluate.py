@@ -42,12 +42,12 @@ from core.image import save_pixels
 from core.weights import DEFAULT_WEIGHTS, read_info
 
 from .config import setting
-from .data import find_pictures
-from .fills import named, network_methods, opencv_methods
-from .observe import open_observer
-from .survey import Findings, Task, survey
-from .tables import Means, guide_note, labelled, table, write_json
-from .trials import hole_kinds
+from .data.samples import find_pictures
+from .measure.fills import named, network_methods, opencv_methods
+from .measure.observe import open_observer
+from .measure.survey import Findings, Task, survey
+from .measure.tables import Means, guide_note, labelled, table, write_json
+from .measure.trials import hole_kinds
 
 LEAST = {"size": 80, "limit": 1, "seed": 0, "seeds": 1, "rows": 1}
 """Smallest values; the official box is half the side, less up to 32 pixels."""

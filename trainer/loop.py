@@ -17,7 +17,7 @@ from core.errors import InpaintError, TrainingError
 from .board import Board
 from .build import build_callables, build_state, check_settings, shared
 from .config import TrainConfig
-from .data import Batch, Samples, batches, find_pictures, to_batch
+from .data.samples import Batch, Samples, batches, find_pictures, to_batch
 from .guard import Breakdown, Guard, explained
 from .ranks import Ranks, process_group, restarts
 from .run import Detour, Run

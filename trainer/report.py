@@ -18,12 +18,12 @@ from typing import Any
 from core.errors import ConfigError, InpaintError, TrainingError
 from core.files import whole_file
 
-from .curves import Curve, describe, draw
-from .exhibits import command_line, evaluation_tables, sample_pictures, unknown_settings
-from .history import History, read_history
-from .readings import curves_of, remarks
+from .page.curves import Curve, describe, draw
+from .page.exhibits import command_line, evaluation_tables, sample_pictures, unknown_settings
+from .page.history import History, read_history
+from .page.readings import curves_of, remarks
 
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = Path(__file__).parent / "page" / "report.html"
 QUIET = 120.0
 """Seconds without a new line after which a run may have ended, if its lines come faster."""
 NAMED = 50

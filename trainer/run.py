@@ -16,7 +16,7 @@ from core.image import save_pixels
 from core.weights import save_weights
 
 from .config import TrainConfig
-from .data import Batch
+from .data.samples import Batch
 from .step import TrainState, complete, network_inputs
 
 FREE = {"data", "out", "steps", "device", "workers", "cache_mib", "keep"} | {

@@ -27,7 +27,7 @@ from core.flags import add_flags, from_flags
 
 from .build import build_callables, build_state, check_settings
 from .config import TrainConfig
-from .data import Batch, Samples, find_pictures
+from .data.samples import Batch, Samples, find_pictures
 from .loop import formatted
 from .ranks import Ranks
 from .step import train_step

@@ -13,7 +13,7 @@ from core.losses import hinge_d, hinge_g, masked_l1, perceptual_l1, style_l1
 from core.models.base import Generator
 
 from .config import TrainConfig
-from .data import Batch
+from .data.samples import Batch
 from .ranks import ALONE, Ranks, sharing
 
 

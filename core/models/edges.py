@@ -62,6 +62,8 @@ class EdgeDetector(Network):
         self.sides = nn.ModuleList(Side(width, config.side) for width in widths)
         self.fuse = nn.Conv2d(STAGES, 1, 1)
         nn.init.constant_(self.fuse.weight, 1 / STAGES)
+        assert self.fuse.bias is not None  # for the type checker
+        nn.init.zeros_(self.fuse.bias)
 
     def forward(self, image: Tensor) -> Tensor:
         # The zeros round the picture would be edges to the convolutions; so they are kept away.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .data import Entry
+from ..data.samples import Entry
 from .fills import Fill
 from .metrics import measure, quantised
 from .observe import TRUE, Observer, Pools, Seen

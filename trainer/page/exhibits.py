@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from .config import TrainConfig
-from .metrics import COLUMNS
+from ..config import TrainConfig
+from ..measure.metrics import COLUMNS
 
 Cells = dict[str, dict[str, dict[str, str]]]
 """Kind of masks -> method -> metric -> what is shown."""

@@ -15,12 +15,12 @@ from torch.utils.data import get_worker_info
 from core.components import NEIGHBOURS, components
 from core.sketch import Drawer, canny_lines, landmark_lines, lines_of, open_drawer
 
-from .config import TrainConfig
+from ..config import TrainConfig
+from ..widen import initial_config
 from .frame import Frame
 from .holes import Report
 from .sides import points, read_side, strength
 from .sources import Entry
-from .widen import initial_config
 
 CELLS = 6
 """Corners of the field of displacements along a side; between them it is smooth."""

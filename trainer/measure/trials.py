@@ -16,7 +16,7 @@ from core.jobs import MASK_ENDINGS
 from core.masks import BINS, binned_mask, official_box_mask, official_brush_mask
 from core.masks_found import picture_files
 
-from .data import Entry
+from ..data.samples import Entry
 
 Draw = Callable[[int, int], Tensor | None]
 """Number of the picture, seed -> mask (1, 1, side, side), 1 = hole; None leaves it out."""

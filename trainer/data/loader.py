@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from core.errors import ConfigError, InpaintError
 
-from .config import TrainConfig
+from ..config import TrainConfig
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from core.errors import ConfigError, TrainingError
 from core.image_exif import DAMAGE
 
-from .config import TrainConfig
+from ..config import TrainConfig
 from .frame import Frame, random_frame
 from .holes import Holes, Report
 from .lines import Lines

@@ -14,7 +14,7 @@ from core.masks import KINDS, BrushStyle, free_form_mask
 from core.masks_found import cut_mask, open_labels, own_mask, picture_files, segment_mask
 
 if TYPE_CHECKING:
-    from .config import TrainConfig
+    from ..config import TrainConfig
 
 Report = Callable[[str, str], None]
 """Takes the name of a file that cannot be used, and why."""

@@ -1,0 +1,1 @@
+"""How fills are measured: pictures and holes, methods, metrics, tables."""
