@@ -180,7 +180,9 @@ def facts_of(state: State, settings: Mapping[str, Any], history: History) -> lis
     if speed and state.word == "running":
         facts.append(("to go", duration((state.steps - state.done) * batch / speed)))
     facts.append(("batch, crop", f"{batch} of {settings.get('crop')} x {settings.get('crop')}"))
-    facts.append(("network", str(settings.get("preset", "unknown"))))
+    begun = settings.get("init")
+    network = f"that of {Path(begun).name}" if begun else settings.get("preset", "unknown")
+    facts.append(("network", str(network)))
     resumed = sum(mark.resumed for mark in history.breaks)
     facts.append(("resumed", f"{resumed} time{'s' * (resumed != 1)}"))
     return facts
