@@ -16,7 +16,15 @@ from core.layers.difference import KERNELS, RING, DifferenceConv2d
 from core.losses import balanced_cross_entropy
 from core.models.edges import EdgeConfig, EdgeDetector
 from core.weights import load_edges, load_network, load_weights, read_info, save_weights
-from trainer.edges import EdgeCrops, EdgesConfig, learning_rate, main, read_pairs, train_edges
+from trainer.edges import (
+    EdgeCrops,
+    EdgesConfig,
+    _scaled,
+    learning_rate,
+    main,
+    read_pairs,
+    train_edges,
+)
 from trainer.evaluate_edges import Truth, detect, f_measure, scores
 from trainer.evaluate_edges import main as evaluate_main
 
@@ -96,6 +104,10 @@ def test_balanced_cross_entropy_by_hand():
     # What lies between does not count, whatever is said there.
     wild = torch.tensor([[[[0.0, 0.0, 0.0, 50.0]]]])
     assert float(balanced_cross_entropy(wild, strength, positive=0.3)) == pytest.approx(float(loss))
+    # Two edges of two: twice the weighted sum, over twice the edges.
+    both = torch.cat([strength, strength], dim=-1)
+    wide = balanced_cross_entropy(torch.zeros(1, 1, 1, 8), both, positive=0.3)
+    assert float(wide) == pytest.approx(float(loss))
     empty = balanced_cross_entropy(torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4), positive=0.3)
     assert float(empty) == 0
 
@@ -171,6 +183,15 @@ def test_crops_are_functions_of_seed_and_number_and_keep_edges_on_edges(config):
         drawn = (strength[0] > 0).nonzero().float()
         if len(drawn) and len(jump):  # where colours change, a boundary is at most 2 pixels away
             assert torch.cdist(jump.float(), drawn).amin(dim=1).max() <= 2.9
+
+
+def test_a_boundary_keeps_its_strength_when_a_picture_is_scaled_down():
+    """At half the size, averaging alone would leave half of it."""
+    edges = np.zeros((80, 80), np.uint8)
+    edges[:, 40] = 255
+    image, strength = _scaled(np.zeros((80, 80, 3), np.uint8), edges, 0.5)
+    assert image.shape == (40, 40, 3)
+    assert strength.sum(axis=1) == pytest.approx(1, abs=0.02)
 
 
 def test_learning_rate_rises_then_falls_to_nothing(config):
