@@ -10,7 +10,7 @@ For example:
   python -m core mask -o mask.png --size 480x640 --seed 7
   python -m core mask --sheet sheet.png                         (examples of every kind)
   python -m core sketch photo.jpg -o lines.png
-  python -m core info weights/deepfillv2-small.safetensors
+  python -m core info weights/deepfillv2-photos.safetensors
 
 In a mask white is the hole and black is kept; --invert takes it the other way round.
 """

@@ -24,7 +24,7 @@ FORMAT = 1
 """Raised when older code could no longer read the file rightly."""
 METADATA_KEY = "gatefill"
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
-DEFAULT_WEIGHTS = BUNDLED / "deepfillv2-small.safetensors"
+DEFAULT_WEIGHTS = BUNDLED / "deepfillv2-photos.safetensors"
 """The weights that come with the project."""
 DEFAULT_EDGES = BUNDLED / "edges.safetensors"
 """The edge detector that comes with the project."""
