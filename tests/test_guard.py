@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from photos import save_smooth
 from safetensors.torch import save_file
 
 from core.errors import TrainingError
@@ -33,12 +32,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(4):
-        small = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-        small.resize((96, 80), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
+    return save_smooth(tmp_path_factory.mktemp("photos"), 4)
 
 
 @pytest.fixture

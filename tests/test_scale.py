@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from photos import save_smooth
 from torch import Tensor
 
 from core.config import PRESETS
@@ -34,12 +33,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(6):
-        small = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-        small.resize((96, 80), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
+    return save_smooth(tmp_path_factory.mktemp("photos"), 6)
 
 
 @pytest.fixture

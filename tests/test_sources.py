@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photos import smooth
 from PIL import Image
 
 from core.errors import ConfigError, TrainingError
@@ -29,13 +30,6 @@ from trainer.data.sources import expand, group, read_tar
 CPU = torch.device("cpu")
 FEW_CORES = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 """Of torch, for two workers on a machine with a single core."""
-
-
-def picture(seed: int, size: tuple[int, int] = (90, 120)) -> Image.Image:
-    """Smooth colours, other ones for every seed."""
-    random = np.random.default_rng(seed)
-    small = Image.fromarray(random.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-    return small.resize(size[::-1], Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -58,8 +52,8 @@ def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     (folder / "below").mkdir()
     for seed in range(5):
-        picture(seed).save(folder / ("below" if seed % 2 else "") / f"{seed}.png")
-    picture(0).save(folder / "0.edge.png")  # a side file, not a picture
+        smooth(seed).save(folder / ("below" if seed % 2 else "") / f"{seed}.png")
+    smooth(0).save(folder / "0.edge.png")  # a side file, not a picture
     (folder / "notes.md").write_text("no picture")
     return folder
 
@@ -100,7 +94,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     for shard in range(SHARDS):
         files = {
-            f"{i}.png": encoded(picture(10 * shard + i, (64, 64))) for i in range(EACH + shard % 2)
+            f"{i}.png": encoded(smooth(10 * shard + i, (64, 64))) for i in range(EACH + shard % 2)
         }
         write_tar(folder / f"s-{shard:03d}.tar", files)
     whole = (folder / "s-001.tar").read_bytes()
@@ -211,7 +205,7 @@ def test_local_and_remote_pictures_are_mixed(streamed, photos):
 def test_shards_come_from_any_store_that_fsspec_opens(config, tmp_path):
     import fsspec
 
-    shard = write_tar(tmp_path / "a.tar", {"a.png": encoded(picture(1, (64, 64)))})
+    shard = write_tar(tmp_path / "a.tar", {"a.png": encoded(smooth(1, (64, 64)))})
     with fsspec.open("memory://bucket/a.tar", "wb") as file:
         file.write(shard.read_bytes())
     settings = replace(config, data=("memory://bucket/a.tar",))
@@ -239,7 +233,7 @@ def test_a_shard_that_cannot_be_had_is_one_sentence(config, server, name, says):
 
 def test_a_fetch_that_breaks_off_is_tried_again(tmp_path):
     """First the server is busy, then it hangs up half-way, then it sends everything."""
-    shard = write_tar(tmp_path / "a.tar", {"a.png": encoded(picture(1))}).read_bytes()
+    shard = write_tar(tmp_path / "a.tar", {"a.png": encoded(smooth(1))}).read_bytes()
     answers = [(503, b""), (200, shard[: len(shard) // 2]), (200, shard)]
 
     class Flaky(BaseHTTPRequestHandler):
@@ -261,7 +255,7 @@ def test_a_fetch_that_breaks_off_is_tried_again(tmp_path):
         finally:
             flaky.shutdown()
             thread.join()
-    assert entry.read() == encoded(picture(1)) and not answers
+    assert entry.read() == encoded(smooth(1)) and not answers
 
 
 def test_a_shard_that_changed_since_is_refused(config, tmp_path):
@@ -269,7 +263,7 @@ def test_a_shard_that_changed_since_is_refused(config, tmp_path):
 
     url, cache = "memory://bucket/b.tar", ShardCache(tmp_path / "cache", 1)
     for seed, kind in ((1, "PNG"), (2, "JPEG")):
-        shard = write_tar(tmp_path / "b.tar", {"a.png": encoded(picture(seed), kind)})
+        shard = write_tar(tmp_path / "b.tar", {"a.png": encoded(smooth(seed), kind)})
         with fsspec.open(url, "wb") as file:
             file.write(shard.read_bytes())
         if seed == 1:
@@ -394,7 +388,7 @@ def test_damaged_pictures_are_replaced_by_the_next_one_and_named_once(
     folder = tmp_path / "some"
     folder.mkdir()
     for seed in range(6):
-        content = encoded(picture(seed, (64, 64)))
+        content = encoded(smooth(seed, (64, 64)))
         (folder / f"{seed}.png").write_bytes(content[:200] if seed in (2, 5) else content)
     settings = replace(config, data=(str(folder),), workers=workers)
     told: list[str] = []
@@ -416,7 +410,7 @@ def test_damaged_pictures_are_replaced_by_the_next_one_and_named_once(
 def test_a_set_of_damaged_pictures_is_named(config, tmp_path, workers):
     folder = tmp_path / "damaged"
     folder.mkdir()
-    (folder / "cut.png").write_bytes(encoded(picture(0))[:200])
+    (folder / "cut.png").write_bytes(encoded(smooth(0))[:200])
     with pytest.raises(TrainingError, match=r"cut\.png is not a readable picture") as caught:
         images(replace(config, data=(str(folder),), workers=workers), 0, 1)
     assert "\n" not in str(caught.value)
@@ -446,7 +440,7 @@ def test_an_empty_set_is_refused(config):
 def test_small_pictures_are_enlarged_to_the_crop(config, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
-    picture(0, (20, 33)).save(folder / "a.png")
+    smooth(0, (20, 33)).save(folder / "a.png")
     image, mask, sketch = Samples(find_pictures([folder]), config)[0]
     assert image.shape == (3, 64, 64) and mask.shape == sketch.shape == (1, 64, 64)
 
@@ -491,7 +485,7 @@ def test_a_side_file_of_half_the_size_covers_the_same_area():
 def test_side_files_are_used_and_damaged_ones_reported_but_not_the_picture(config, tmp_path):
     folder = tmp_path / "sides"
     folder.mkdir()
-    picture(0, (64, 64)).save(folder / "a.png")
+    smooth(0, (64, 64)).save(folder / "a.png")
     drawn = np.zeros((64, 64), np.uint8)
     drawn[:, 30:34] = 255
     Image.fromarray(drawn).save(folder / "a_edge.png")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photos import smooth
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -38,9 +39,7 @@ CPU = torch.device("cpu")
 
 def picture(seed: int, size: tuple[int, int] = (90, 120)) -> Image.Image:
     """Smooth colours with an edge, so that there is something to learn and a line to find."""
-    random = np.random.default_rng(seed)
-    small = Image.fromarray(random.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-    large = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC)).copy()
+    large = np.asarray(smooth(seed, size)).copy()
     large[:, size[1] // 2 :] //= 3
     return Image.fromarray(large)
 
