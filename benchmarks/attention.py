@@ -17,8 +17,6 @@ process's memory, of all rounds the largest. The ratio is that of chunked or pru
 same round, over rounds the median. What needs more memory than is free is skipped, and said so.
 """
 
-import argparse
-import json
 import multiprocessing
 import statistics
 import sys
@@ -31,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from core.contract import TRUSTED
-from core.errors import BackendError, ConfigError, InpaintError
-from core.files import whole_file
-from core.flags import add_flags, from_flags
+from core.errors import ConfigError
+from core.files import write_json
+from core.flags import run_command
 
 # PyTorch is imported by the measuring processes alone: a new process counts the memory of the one
 # that started it as its own peak (Linux), and a small rise would vanish below it.
@@ -80,20 +78,8 @@ class Case:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.attention",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_flags(parser, BenchConfig)
-    args = parser.parse_args(argv)
-    try:
-        bench(from_flags(BenchConfig, args))
-    except InpaintError as problem:
-        sys.stderr.write(f"error: {problem}\n")
-        return 1
-    return 0
+    """Run the command; returns the exit code: 0 done, 1 failed, 130 interrupted."""
+    return run_command(argv, "benchmarks.attention", __doc__, BenchConfig, bench)
 
 
 def bench(config: BenchConfig) -> None:
@@ -110,11 +96,7 @@ def bench(config: BenchConfig) -> None:
         found += rows
     if config.json is not None:
         content = {"settings": asdict(config), "results": found}
-        try:
-            with whole_file(config.json) as part:
-                part.write_text(json.dumps(content, default=str, indent=1) + "\n", encoding="utf-8")
-        except OSError as problem:
-            raise BackendError(f"cannot write {config.json} ({problem}); name another") from None
+        write_json(config.json, content)
 
 
 def measured(cases: list[Case], rounds: int) -> dict[str, list[dict[str, Any]]]:

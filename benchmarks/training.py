@@ -17,7 +17,6 @@ With --memory: by how much one update, the first of its size, raised the peak of
 process (on a GPU: of its tensors), each in a process of its own, without and with --checkpointing.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -26,9 +25,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import BackendError, ConfigError, InpaintError
-from core.files import whole_file
-from core.flags import add_flags, from_flags
+from core.errors import BackendError, ConfigError
+from core.files import write_json
+from core.flags import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 1 << 20
@@ -71,20 +70,8 @@ class BenchConfig:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_flags(parser, BenchConfig)
-    args = parser.parse_args(argv)
-    try:
-        bench(from_flags(BenchConfig, args))
-    except InpaintError as problem:
-        sys.stderr.write(f"error: {problem}\n")
-        return 1
-    return 0
+    """Run the command; returns the exit code: 0 done, 1 failed, 130 interrupted."""
+    return run_command(argv, "benchmarks.training", __doc__, BenchConfig, bench)
 
 
 def bench(config: BenchConfig) -> None:
@@ -99,11 +86,7 @@ def bench(config: BenchConfig) -> None:
         found += rows
     if config.json is not None:
         content = {"settings": asdict(config), "results": found}
-        try:
-            with whole_file(config.json) as part:
-                part.write_text(json.dumps(content, default=str, indent=1) + "\n", encoding="utf-8")
-        except OSError as problem:
-            raise BackendError(f"cannot write {config.json} ({problem}); name another") from None
+        write_json(config.json, content)
 
 
 def speed_row(config: BenchConfig, crop: int) -> dict[str, Any]:

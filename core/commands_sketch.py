@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .errors import ConfigError, ImageError, InpaintError
-from .folder import say, work_through
+from .folder import check_folder, say, work_through
 from .image import read_picture, save_pixels
 from .jobs import MASK_ENDINGS, SKETCH_ENDINGS, picture_files
 from .sketch import KINDS, SOURCES, Drawer, draw_lines, open_drawer, strength_of
@@ -78,8 +78,7 @@ def sketch(args: Namespace) -> int:
         raise ImageError(f"no picture or folder at {image}")
     _check_suffix(args.suffix)
     if image.is_dir():
-        if output.is_file():
-            raise ImageError(f"{image} is a folder but {output} is a file; name a folder for -o")
+        check_folder(image, output, beside=True)
         jobs = sketch_jobs(image, output, args.suffix)
         return work_through(jobs, _attempt(_drawing(args), args), args, did="drawn")
     if output.is_dir():

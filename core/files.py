@@ -1,10 +1,14 @@
 """Files that are whole or not there: written beside their place, then renamed."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
 
 
 @contextmanager
@@ -27,3 +31,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def plain(content: Any) -> Any:
+    """As JSON gives it back: lists for tuples, text for paths, null for no finite number."""
+    return json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+
+
+def write_json(path: Path, content: Any, *, flag: str = "--json") -> None:
+    """Write `content` whole or not at all, as `plain` has it.
+
+    Raises ConfigError, which tells to give `flag` another value, if the file cannot be written.
+    """
+    try:
+        with whole_file(path) as part:
+            part.write_text(json.dumps(plain(content), indent=1) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise ConfigError(f"cannot write {path} ({problem}); name another {flag}") from None

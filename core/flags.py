@@ -4,11 +4,14 @@ The help of a flag is `field(metadata={"help": ...})`; a literal type gives choi
 """
 
 import argparse
+import sys
 import types
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .errors import InpaintError
 
 SCALARS = (int, float, str, Path)
 
@@ -37,6 +40,35 @@ def from_flags(settings: type, args: argparse.Namespace) -> Any:
             for entry in fields(settings)
         }
     )
+
+
+def run_command(
+    argv: list[str] | None,
+    module: str,
+    about: str | None,
+    settings: type,
+    work: Callable[[Any], Any],
+) -> int:
+    """`python -m module`, whose flags are the fields of `settings`: parse, work, report.
+
+    Returns the exit code: 0 done, 1 failed with the sentence on stderr, 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_flags(parser, settings)
+    args = parser.parse_args(argv)
+    try:
+        work(from_flags(settings, args))
+    except InpaintError as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing is half written\n")
+        return 130
+    return 0
 
 
 def _options(entry: Field[Any], hint: Any) -> dict[str, Any]:

@@ -43,11 +43,14 @@ def work_through(
     return 1 if failed else 0
 
 
-def check_folder(image: Path, output: Path) -> None:
-    """Raise ImageError where the results for the folder `image` cannot go to `output`."""
+def check_folder(image: Path, output: Path, *, beside: bool = False) -> None:
+    """Raise ImageError where the results for the folder `image` cannot go to `output`.
+
+    `beside` says that the folder itself will do, the results having names of their own.
+    """
     if output.is_file():
         raise ImageError(f"{image} is a folder but {output} is a file; name a folder for -o")
-    if output.resolve() == image.resolve():
+    if not beside and output.resolve() == image.resolve():
         raise ImageError(f"-o is the folder of the pictures itself, {image}; name another")
 
 

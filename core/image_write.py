@@ -31,6 +31,12 @@ SUFFIXES = {
     ".bmp": "BMP",
 }
 
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Every file below `folder` whose suffix is that of a picture, sorted."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
 HOLDS = {
     "PNG": {"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"},
     "JPEG": {"L", "RGB", "CMYK"},

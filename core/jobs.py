@@ -20,7 +20,7 @@ from .image import (
     read_picture,
     write_picture,
 )
-from .image_write import SUFFIXES
+from .image_write import SUFFIXES, pictures_below
 from .pipeline import Inpainter
 
 MASK_ENDINGS = (".mask", "_mask", "-mask")
@@ -149,7 +149,7 @@ def picture_files(folder: Path) -> list[Path]:
 
     Raises ImageError if there is none.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = pictures_below(folder)
     if not found:
         raise ImageError(f"no pictures in {folder}; it needs files ending in {', '.join(SUFFIXES)}")
     return found

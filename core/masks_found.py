@@ -16,10 +16,9 @@ from .components import components
 from .errors import ConfigError, ImageError
 from .image import read_mask, read_picture
 from .image_exif import DAMAGE
+from .image_write import SUFFIXES, pictures_below
 from .masks import Size
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-"""Files that are taken for pictures when a folder is searched."""
 TRIES = 16
 """Segments and places looked at before a file counts as giving no hole."""
 LEAST, MOST = 0.002, 0.6
@@ -28,7 +27,7 @@ LEAST, MOST = 0.002, 0.6
 
 def picture_files(folder: Path, flag: str) -> list[Path]:
     """All picture files below `folder`, sorted. Raises ConfigError that names `flag` if none."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = pictures_below(folder)
     if not found:
         raise ConfigError(
             f"--{flag} is {folder}, where no picture files are; it needs a folder of "

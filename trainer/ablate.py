@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from core.config import PRESETS
 from core.errors import ConfigError, InpaintError
+from core.files import write_json
 from core.flags import add_flags, from_flags
 
 from .config import TrainConfig, setting
@@ -28,7 +29,6 @@ from .evaluate import EvaluateConfig, evaluate
 from .loop import train
 from .measure.fills import opencv_methods
 from .measure.observe import open_observer
-from .measure.tables import write_json
 
 VARIANTS = {"vanilla": "deepfillv2-vanilla", "partial": "deepfillv2-partial", "gated": "deepfillv2"}
 """Kind of convolution -> preset."""
@@ -119,7 +119,7 @@ def ablate(config: AblateConfig, runs: dict[str, TrainConfig]) -> int:
             f"{name}: {about['parameters']:,} parameters, {about['steps']:,} updates of "
             f"{about['batch']} pictures\n"
         )
-    write_json(out / "ablation.json", results | {"missing": missing})
+    write_json(out / "ablation.json", results | {"missing": missing}, flag="--out")
     sys.stdout.write(f"{out / 'ablation.json'}\n")
     return 0
 

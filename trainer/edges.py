@@ -37,6 +37,7 @@ from .config import setting
 from .data.samples import Entry, find_pictures
 from .data.sides import grey
 from .loop import stop_signals
+from .schedule import set_rate
 
 FREE = {"data", "out", "device", "workers", "save_every"}
 """Settings that may change when a run is resumed."""
@@ -105,8 +106,7 @@ def train_edges(config: EdgesConfig, *, resume: bool = False) -> int:
     with stop_signals() as stop, tqdm(total=config.steps, initial=step, unit="step") as progress:
         while step < config.steps and not stop:
             image, strength = (part.to(device) for part in next(stream))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
+            set_rate(optimizer, learning_rate(config, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
                 maps = logits(image.contiguous(memory_format=torch.channels_last))
             loss = detector_loss(maps, strength, positive=config.positive)

@@ -27,7 +27,6 @@ has mean and standard deviation of the means of each seed. Flat pictures have no
 without lines no edges F, and neither counts for its mean. In JSON, null is an infinite PSNR.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -36,8 +35,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from core.errors import ConfigError, InpaintError
-from core.flags import add_flags, from_flags
+from core.errors import ConfigError
+from core.files import write_json
+from core.flags import run_command
 from core.image import save_pixels
 from core.weights import DEFAULT_WEIGHTS, read_info
 
@@ -46,7 +46,7 @@ from .data.samples import find_pictures
 from .measure.fills import named, network_methods, opencv_methods
 from .measure.observe import open_observer
 from .measure.survey import Findings, Task, survey
-from .measure.tables import Means, guide_note, labelled, table, write_json
+from .measure.tables import Means, guide_note, labelled, table
 from .measure.trials import hole_kinds
 
 LEAST = {"size": 80, "limit": 1, "seed": 0, "seeds": 1, "rows": 1}
@@ -104,22 +104,7 @@ class EvaluateConfig:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 failed, 130 interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_flags(parser, EvaluateConfig)
-    args = parser.parse_args(argv)
-    try:
-        evaluate(from_flags(EvaluateConfig, args))
-    except InpaintError as problem:
-        sys.stderr.write(f"error: {problem}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing is half written\n")
-        return 130
-    return 0
+    return run_command(argv, "trainer.evaluate", __doc__, EvaluateConfig, evaluate)
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:

@@ -14,22 +14,20 @@ ones. Canny runs at every --sigma and high threshold; its best pair is chosen on
 pictures, the detector's threshold too.
 """
 
-import argparse
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from core.errors import ConfigError, InpaintError, TrainingError
-from core.files import whole_file
-from core.flags import add_flags, from_flags
+from core.errors import ConfigError
+from core.files import write_json
+from core.flags import run_command
 from core.image import save_pixels, side_by_side
 from core.models.edges import EdgeDetector
 from core.thin import suppress
@@ -64,34 +62,23 @@ class EdgesTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.evaluate_edges",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_flags(parser, EdgesTest)
-    args = parser.parse_args(argv)
-    try:
-        evaluate_edges(from_flags(EdgesTest, args))
-    except InpaintError as problem:
-        sys.stderr.write(f"error: {problem}\n")
-        return 1
-    return 0
+    """Run the command; returns the exit code: 0 done, 1 failed, 130 interrupted."""
+    return run_command(argv, "trainer.evaluate_edges", __doc__, EdgesTest, evaluate_edges)
 
 
 def evaluate_edges(config: EdgesTest) -> dict[str, dict[str, float]]:
     """Measure, write the table to stdout, then the files that `config` names; returns the table."""
     pairs = read_pairs(config.data)[: config.limit]
-    methods = detector_methods(config.weights) | canny_methods(config.sigma)
+    detectors = {path.stem: load_edges(path) for path in config.weights}
+    methods = detector_methods(detectors) | canny_methods(config.sigma)
     counts: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     rows: list[Tensor] = []
     for picture, edges in tqdm(pairs, unit="picture", dynamic_ncols=True):
         truth = Truth(edges, config.tolerance)
         for name, levels in methods.items():
             counts[name].append(np.stack([truth.count(lines) for lines in levels(picture)]))
-        if len(rows) < config.rows:
-            rows.append(shown(picture, edges, config))
+        if config.grid is not None and len(rows) < config.rows:
+            rows.append(shown(picture, edges, next(iter(detectors.values()))))
     found = {name: scores(np.stack(numbers)) for name, numbers in counts.items()}
     best_canny = max((name for name in found if "Canny" in name), key=lambda n: found[n]["ODS"])
     table = {name: found[name] for name in found if "Canny" not in name or name == best_canny}
@@ -107,18 +94,14 @@ Levels = Callable[[np.ndarray], Iterable[np.ndarray]]
 """Picture (H, W, 3) uint8 -> lines (H, W) bool at one threshold after the other."""
 
 
-def detector_methods(paths: Sequence[Path]) -> dict[str, Levels]:
-    """One method per weights file."""
+def detector_methods(detectors: Mapping[str, EdgeDetector]) -> dict[str, Levels]:
+    """One method per detector."""
 
     def levels(detector: EdgeDetector, picture: np.ndarray) -> Iterable[np.ndarray]:
         strength = suppress(detect(detector, picture))[0, 0].numpy()
         return (strength > threshold for threshold in THRESHOLDS)
 
-    def method(path: Path) -> Levels:
-        detector = load_edges(path)
-        return lambda picture: levels(detector, picture)
-
-    return {path.stem: method(path) for path in paths}
+    return {name: partial(levels, detector) for name, detector in detectors.items()}
 
 
 @torch.inference_mode()
@@ -140,10 +123,7 @@ def canny_methods(sigmas: Sequence[float]) -> dict[str, Levels]:
         grey = cv2.GaussianBlur(grey, (0, 0), sigma)
         return (cv2.Canny(grey, 0.4 * high, high, L2gradient=True) > 0 for high in CANNY_HIGHS)
 
-    return {
-        f"Canny, sigma {sigma:g}": lambda picture, sigma=sigma: levels(sigma, picture)  # type: ignore[misc]  # mypy cannot see a lambda's default
-        for sigma in sigmas
-    }
+    return {f"Canny, sigma {sigma:g}": partial(levels, sigma) for sigma in sigmas}
 
 
 class Truth:
@@ -209,24 +189,14 @@ def markdown(table: dict[str, dict[str, float]], pictures: int) -> str:
     return "\n".join(rows) + "\n"
 
 
-def shown(picture: np.ndarray, edges: np.ndarray, config: EdgesTest) -> Tensor:
-    """Picture, boundaries, strength and thinned lines of the first detector, side by side."""
+def shown(picture: np.ndarray, edges: np.ndarray, detector: EdgeDetector) -> Tensor:
+    """Picture, boundaries, strength and the thinned strength of a detector, side by side."""
     side = min(edges.shape)
-    detector = load_edges(config.weights[0])
     strength = detect(detector, picture)
     pixels = torch.from_numpy(picture.astype(np.float32) / 255).movedim(-1, 0)[None]
     people = torch.from_numpy(edges.astype(np.float32) / 255)[None, None]
     row = [pixels, people, strength, suppress(strength)]
     return side_by_side([part[..., :side, :side].expand(-1, 3, -1, -1) for part in row])
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    try:
-        with whole_file(path) as part:
-            part.write_text(json.dumps(content, default=str, indent=1) + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise TrainingError(f"cannot write {path} ({problem}); name another --json") from None
 
 
 if __name__ == "__main__":

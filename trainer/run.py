@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import TrainingError
-from core.files import whole_file
+from core.files import plain, whole_file
 from core.image import save_pixels
 from core.weights import save_weights
 
@@ -75,7 +75,7 @@ class Run:
                 for left in folder.glob(".part-*"):  # by a process that was killed while writing
                     left.unlink()
             with whole_file(settings) as part:
-                part.write_text(json.dumps(_plain(self.config), indent=2) + "\n")
+                part.write_text(json.dumps(plain(asdict(self.config)), indent=2) + "\n")
         except OSError as problem:
             raise TrainingError(
                 f"cannot write to {self.folder} ({problem}); name another --out"
@@ -192,10 +192,6 @@ class Run:
             raise TrainingError(f"{path} is damaged ({problem}); mend or delete it") from None
 
 
-def _plain(config: TrainConfig) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(config), default=str))
-
-
 def _check_same(path: Path, config: TrainConfig) -> None:
     try:
         old = json.loads(path.read_text())
@@ -204,11 +200,11 @@ def _check_same(path: Path, config: TrainConfig) -> None:
     # A setting that is younger than the run had its default there.
     defaults = {entry.name: entry.default for entry in fields(config)}
     known = {name: x for name, x in defaults.items() if x is not MISSING}
-    old = json.loads(json.dumps(known, default=str)) | old
+    old = plain(known) | old
     free = FREE if config.lr_schedule == "constant" else FREE - {"steps"}
     changed = [
         f"{name} was {old.get(name)!r} and is {value!r}"
-        for name, value in _plain(config).items()
+        for name, value in plain(asdict(config)).items()
         if name not in free and old.get(name) != value
     ]
     if changed:

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.errors import TrainingError
 from core.image_exif import DAMAGE
-from core.masks_found import SUFFIXES
+from core.image_write import SUFFIXES
 
 ROLES = {"edge": SUFFIXES, "seg": SUFFIXES, "landmarks": {".json"}}
 """What a side file may be, and its suffixes."""

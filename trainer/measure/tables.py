@@ -1,8 +1,6 @@
 """Means over pictures, spread over seeds, and the tables and pictures that show them."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +8,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from core.errors import TrainingError
-from core.files import whole_file
 from core.image import side_by_side
 
 from .fills import guided
@@ -112,13 +108,3 @@ def _lettering(text: str, width: int) -> Tensor:
     middle = (width / 2, canvas.height / 2)
     draw.text(middle, text, fill=(0, 0, 0), font=font, anchor="mm")
     return torch.from_numpy(np.array(canvas)).movedim(-1, 0)[None].float() / WHITE
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` whole or not at all; JSON has no infinity or nan, so null stands for them."""
-    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
-    try:
-        with whole_file(path) as part:
-            part.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise TrainingError(f"cannot write {path} ({problem}); name another --json") from None

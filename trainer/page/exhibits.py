@@ -12,6 +12,8 @@ from typing import Any
 
 from PIL import Image
 
+from core.files import plain
+
 from ..config import TrainConfig
 from ..measure.metrics import COLUMNS
 
@@ -198,7 +200,7 @@ def command_line(settings: Mapping[str, Any]) -> str:
     for entry in fields(TrainConfig):
         default = None if entry.default is MISSING else entry.default
         value = settings.get(entry.name)
-        if entry.name in settings and value is not None and value != _plain(default):
+        if entry.name in settings and value is not None and value != plain(default):
             words.append(_flag(entry.name.replace("_", "-"), value))
     return " \\\n    ".join(words)
 
@@ -214,8 +216,3 @@ def _flag(name: str, value: Any) -> str:
         return f"--{name}" if value else f"--no-{name}"
     values = value if isinstance(value, list) else [value]
     return shlex.join([f"--{name}", *map(str, values)])
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
-    return json.loads(json.dumps(value, default=str))
