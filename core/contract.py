@@ -6,7 +6,7 @@ the picture is known, and a soft mask or line counts as set above `THRESHOLD`.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ConfigError
 
@@ -15,6 +15,16 @@ THRESHOLD = 0.5
 TRUSTED = 64
 """Pixels round the hole up to which the output of a network is used, to see how it errs; further
 away a backend may leave out what it likes."""
+
+
+Kind = Literal["map", "labels", "instances", "noise", "vector"]
+"""What a port takes, and how a front end comes by it.
+
+map: a picture of values. labels: a map of whole numbers, one channel for each label in the network
+(one-hot). instances: a map of whole numbers that differ from thing to thing, in the network their
+edges. noise: drawn by seed. vector: (N, channels), drawn from N(0, 1) by seed or, with an encoder,
+looked up of a reference picture.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,20 @@ class Port:
     """Only `low` and `high` occur; the pipeline thresholds what it is given."""
     optional: bool = False
     """A guide that may be left out; `low` everywhere then stands for "nothing drawn"."""
+    kind: Kind = "map"
+    density: float = 0.5
+    """Noise: the share of `high` among its values."""
+    labels: tuple[str, ...] = ()
+    """Labels: their names; one channel more than names stands for "unknown"."""
+    palette: tuple[str, ...] = ()
+    """Labels: the colour (#rrggbb) in which each is drawn; may be empty."""
+    encoded: bool = False
+    """Vector: whether a backend can make it of a reference picture (`Backend.encode`)."""
+
+    @property
+    def given(self) -> bool:
+        """Whether it is a guide that a user can give, and not drawn by seed alone."""
+        return self.kind != "noise" and (self.kind != "vector" or self.encoded)
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,11 @@ class Contract:
     """Side in pixels at which the weights are at their best; the pipeline scales crops to it."""
     refines: bool = False
     """Whether the network can start from a given first fill (see `Backend.refine`)."""
+    widest_hole: float = 0.375
+    """Holes up to this fraction of `native_size` across are filled at once; wider ones coarse to
+    fine, or at a smaller scale. The border of a picture counts as the middle of a hole there."""
+    order: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels of pictures inside the network; whoever runs it turns them."""
 
     @property
     def guides(self) -> tuple[Port, ...]:
@@ -69,9 +98,15 @@ class Contract:
     def from_dict(cls, values: dict[str, Any]) -> "Contract":
         """The inverse of `to_dict`. Raises ConfigError for anything else."""
         try:
-            ports = tuple(Port(**port) for port in values["inputs"])
-            output = Port(**values["output"])
+            ports = tuple(_port(values) for values in values["inputs"])
+            output = _port(values["output"])
             rest = {key: values[key] for key in values if key not in ("inputs", "output")}
             return cls(inputs=ports, output=output, **rest)
         except (KeyError, TypeError) as problem:
             raise ConfigError(f"not a contract of this version ({problem}); update it") from None
+
+
+def _port(values: dict[str, Any]) -> Port:
+    # JSON knows no tuples.
+    fields: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in values.items()}
+    return Port(**fields)

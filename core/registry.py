@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .config import DeepFillConfig
+from .config import DeepFillConfig, PConvConfig, ScFeganConfig, SpadeConfig
 from .errors import ConfigError
 from .models.base import Generator, Network
 from .models.deepfill import DeepFill
 from .models.edges import EdgeConfig, EdgeDetector
+from .models.pconv import PConvUNet
+from .models.scfegan import ScFegan
+from .models.spade import SpadeGenerator
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "deepfillv2": Architecture(DeepFillConfig, DeepFill),
+    "pconv": Architecture(PConvConfig, PConvUNet),
+    "scfegan": Architecture(ScFeganConfig, ScFegan),
+    "spade": Architecture(SpadeConfig, SpadeGenerator),
     "edges": Architecture(EdgeConfig, EdgeDetector),
 }
 
@@ -58,6 +64,8 @@ def config_from_dict(name: str, values: dict[str, Any]) -> Any:
     """The inverse of `config_to_dict`. Raises ConfigError if name or settings are unknown."""
     if name not in ARCHITECTURES:
         raise ConfigError(f"the architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
+    # JSON knows no tuples.
+    values = {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}
     try:
         return ARCHITECTURES[name].config(**values)
     except TypeError as problem:

@@ -61,7 +61,7 @@ def save_weights(
         "about": about or {},
     }
     tensors = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for name, tensor in network.state_dict().items()
     }
     content = save(tensors, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})

@@ -23,6 +23,20 @@ class Generator(Network):
         """Every stage's fill, the last one being what `forward` returns; losses need them all."""
         return (self(*inputs, **named),)
 
+    def learn(self, true: Tensor, *inputs: Any) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """`stages` while training, when the true picture is there too, as `contract.output` is.
+
+        -> the stages, and whatever else the network's own losses need, by name.
+        """
+        return self.stages(*inputs), {}
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """The vector that stands for a reference picture (N, 3, h, w) in the image port's range.
+
+        Raises ConfigError where the network has no encoder (`Port.encoded` says so beforehand).
+        """
+        raise ConfigError(f"{type(self).__name__} takes no reference picture; leave it out")
+
     def refine(self, first_fill: Tensor, *inputs: Any, **named: Any) -> Tensor:
         """Fill from a given first fill instead of the network's own coarse stage.
 

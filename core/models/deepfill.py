@@ -138,6 +138,7 @@ def deepfill_contract(config: DeepFillConfig) -> Contract:
         multiple_of=FEATURE_STRIDE * ATTENTION_RATE,
         native_size=config.native_size,
         refines=True,
+        order=config.order,
     )
 
 
