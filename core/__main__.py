@@ -18,11 +18,11 @@ In a mask white is the hole and black is kept; --invert takes it the other way r
 import argparse
 import sys
 
-from . import commands
-from .commands_sketch import add_sketch
+from .commands import actions as commands
+from .commands.sketch import add_sketch
 from .errors import InpaintError
 from .flags import add_flags
-from .masks import KINDS, BrushStyle
+from .masks.drawn import KINDS, BrushStyle
 from .pipeline import FillOptions
 from .weights import DEFAULT_WEIGHTS
 

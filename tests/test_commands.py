@@ -269,7 +269,7 @@ def test_the_demo_runs_as_a_process_and_says_where_its_pictures_are(tmp_path):
 
 
 def test_config_errors_are_input_errors():
-    from core.commands import parse_size
+    from core.commands.actions import parse_size
 
     assert parse_size("480x640") == (480, 640)
     with pytest.raises(ConfigError):

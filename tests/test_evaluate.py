@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from core.config import PRESETS
 from core.image import read_picture, save_pixels
-from core.masks import BINS
+from core.masks.drawn import BINS
 from core.registry import build_generator
 from core.weights import save_weights
 from trainer.data.samples import find_pictures

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from core.errors import BackendError, WeightsError
 from core.models.hed import Hed, from_published
-from core.sketch import draw_lines, open_drawer
-from core.sketch_hed import MARGIN, MULTIPLE, load_hed
-from core.sketch_tiles import in_tiles
+from core.sketch.draw import draw_lines, open_drawer
+from core.sketch.hed import MARGIN, MULTIPLE, load_hed
+from core.sketch.tiles import in_tiles
 
 WIDTHS = {"One": (3, 64), "Two": (64, 128), "Thr": (128, 256), "Fou": (256, 512), "Fiv": (512, 512)}
 CONVS = {"One": (0, 2), "Two": (1, 3), "Thr": (1, 3, 5), "Fou": (1, 3, 5), "Fiv": (1, 3, 5)}

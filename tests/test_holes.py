@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import ConfigError, ImageError, TrainingError
-from core.masks import BrushStyle, free_form_mask
-from core.masks_found import cut_mask, found_kinds, open_labels, own_mask, segment_mask
+from core.masks.drawn import BrushStyle, free_form_mask
+from core.masks.found import cut_mask, found_kinds, open_labels, own_mask, segment_mask
 from trainer.config import TrainConfig
 from trainer.data.holes import Holes, brush_style, parse_shares
 

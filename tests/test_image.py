@@ -20,7 +20,7 @@ from core.image import (
     to_bhwc,
     write_picture,
 )
-from core.image_modes import Coding, decode, encode, extend_palette
+from core.image.modes import Coding, decode, encode, extend_palette
 
 SIZE = (6, 9)
 HOLE = (slice(2, 4), slice(3, 7))
@@ -321,7 +321,7 @@ def test_any_mode_can_go_into_any_format(tmp_path, mode, suffix, caplog):
 
 
 def test_blocks_meet_without_seams(tmp_path, monkeypatch):
-    monkeypatch.setattr("core.image_modes.BLOCK_PIXELS", 20)
+    monkeypatch.setattr("core.image.modes.BLOCK_PIXELS", 20)
     for mode, suffix in [("RGB", "png"), ("RGB", "tif"), ("1", "tif"), ("P", "png")]:
         image = picture_of(mode, (7, 9))
         image.save(tmp_path / f"in.{suffix}")

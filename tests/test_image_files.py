@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin
 
 from core.errors import ImageError
 from core.image import read_picture, save_pixels, write_picture
-from core.image_exif import upright
+from core.image.exif import upright
 
 ROOT = Path(__file__).parent.parent
 
@@ -335,7 +335,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_max_pixels_alone_decides_and_pillows_limit_stays(tmp_path, monkeypatch, suffix):
     noise().save(tmp_path / f"a.{suffix}")
-    monkeypatch.setattr("core.image_modes.BLOCK_PIXELS", 10)
+    monkeypatch.setattr("core.image.modes.BLOCK_PIXELS", 10)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # Pillow refuses 41 pixels
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -411,7 +411,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
     def interrupt(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("core.image_tiff._strip_bytes", interrupt)
+    monkeypatch.setattr("core.image.tiff._strip_bytes", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_picture(out, picture, 1 - picture.pixels)
     assert os.listdir(out.parent) == [out.name]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.components import components
 from core.errors import ConfigError, ShapeError, WeightsError
-from core.landmarks import IBUG_68, MEDIAPIPE, join_points, landmark_lines
-from core.sketch import draw_lines, open_drawer
-from core.sketch_faces import to_points
+from core.masks.components import components
+from core.sketch.draw import draw_lines, open_drawer
+from core.sketch.faces import to_points
+from core.sketch.landmarks import IBUG_68, MEDIAPIPE, join_points, landmark_lines
 
 FACE_TASK = os.environ.get("GATEFILL_FACE_TASK", "")
 """A face_landmarker.task, to run the real library; it is not among our files."""

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from core.components import components
 from core.config import PRESETS
+from core.masks.components import components
 from core.registry import build_generator
-from core.sketch import landmark_lines, lines_of
+from core.sketch.draw import landmark_lines, lines_of
 from core.weights import DEFAULT_EDGES, save_weights
 from trainer.config import TrainConfig
 from trainer.data.lines import by_hand, takes_sketch

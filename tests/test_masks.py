@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from vectors import Vectors
 
 from core.__main__ import main
-from core.components import components
 from core.errors import ShapeError
 from core.image import read_mask, read_picture
-from core.masks import (
+from core.masks.components import components
+from core.masks.drawn import (
     BINS,
     KINDS,
     BrushStyle,
@@ -23,7 +23,7 @@ from core.masks import (
     official_box_mask,
     official_brush_mask,
 )
-from core.masks_sheet import mask_sheet
+from core.masks.sheet import mask_sheet
 
 OFFICIAL = Vectors("brush_stroke_mask_official")
 PACKED = [key for key in OFFICIAL.tensors if key.endswith("packed")]

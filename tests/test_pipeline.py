@@ -12,7 +12,7 @@ from core.backends.eager import TorchBackend
 from core.config import PRESETS
 from core.contract import TRUSTED, Contract, Port
 from core.errors import BackendError, ConfigError, ShapeError, WeightsError
-from core.masks import free_form_mask
+from core.masks.drawn import free_form_mask
 from core.pipeline import FillOptions, Inpainter
 from core.registry import build_generator
 from core.weights import DEFAULT_WEIGHTS, save_weights

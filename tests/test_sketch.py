@@ -10,11 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from core.__main__ import main
-from core.components import components, reached, sizes
 from core.errors import ConfigError, ShapeError
 from core.image import read_guide, read_picture
+from core.masks.components import components, reached, sizes
 from core.models.edges import EdgeConfig, EdgeDetector
-from core.sketch import (
+from core.sketch.clean import binarise, clean_sketch, drop_specks
+from core.sketch.draw import (
     MARGIN,
     MULTIPLE,
     Drawer,
@@ -24,8 +25,7 @@ from core.sketch import (
     strength_of,
     thin,
 )
-from core.sketch_clean import binarise, clean_sketch, drop_specks
-from core.sketch_tiles import in_tiles
+from core.sketch.tiles import in_tiles
 from core.weights import save_weights
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.thin import suppress, thin
+from core.sketch.thin import suppress, thin
 
 
 def ridge(angle: float, size: int = 41, width: float = 2.0) -> torch.Tensor:

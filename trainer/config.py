@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from core.config import PRESETS
 from core.errors import ConfigError
-from core.masks import KINDS, BrushStyle
+from core.masks.drawn import KINDS, BrushStyle
 
 from .data.holes import FILE_KINDS, brush_style, parse_shares
 

@@ -28,7 +28,7 @@ from core.backends import choose_device
 from core.errors import ConfigError, InpaintError, TrainingError
 from core.files import whole_file
 from core.flags import add_flags, from_flags
-from core.image_exif import DAMAGE
+from core.image.exif import DAMAGE
 from core.losses import balanced_cross_entropy
 from core.models.edges import EdgeConfig, EdgeDetector
 from core.weights import save_weights

@@ -30,7 +30,7 @@ from core.files import write_json
 from core.flags import run_command
 from core.image import save_pixels, side_by_side
 from core.models.edges import EdgeDetector
-from core.thin import suppress
+from core.sketch.thin import suppress
 from core.weights import DEFAULT_EDGES, load_edges
 
 from .config import setting

@@ -47,7 +47,7 @@ class Frame:
     def points(self, points: Tensor) -> Tensor:
         """(K, 2) of x, y in pixels of the picture -> in pixels of the sample.
 
-        (0, 0) is the centre of the first pixel, as in `core.landmarks`.
+        (0, 0) is the centre of the first pixel, as in `core.sketch.landmarks`.
         """
         left, top, right, bottom = self.area
         scale = torch.tensor([self.crop / (right - left), self.crop / (bottom - top)])

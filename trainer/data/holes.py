@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from core.errors import ConfigError, ImageError, TrainingError
-from core.masks import KINDS, BrushStyle, free_form_mask
-from core.masks_found import cut_mask, open_labels, own_mask, picture_files, segment_mask
+from core.masks.drawn import KINDS, BrushStyle, free_form_mask
+from core.masks.found import cut_mask, open_labels, own_mask, picture_files, segment_mask
 
 if TYPE_CHECKING:
     from ..config import TrainConfig

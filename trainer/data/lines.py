@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from core.components import NEIGHBOURS, components
-from core.sketch import Drawer, canny_lines, landmark_lines, lines_of, open_drawer
+from core.masks.components import NEIGHBOURS, components
+from core.sketch.draw import Drawer, canny_lines, landmark_lines, lines_of, open_drawer
 
 from ..config import TrainConfig
 from ..widen import initial_config

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.errors import ConfigError, TrainingError
-from core.image_exif import DAMAGE
+from core.image.exif import DAMAGE
 
 from ..config import TrainConfig
 from .frame import Frame, random_frame

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import InpaintError, TrainingError
-from core.image_exif import DAMAGE
-from core.masks_found import read_labels
+from core.image.exif import DAMAGE
+from core.masks.found import read_labels
 
 from .frame import Frame
 from .holes import Report

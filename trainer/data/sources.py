@@ -19,8 +19,8 @@ from typing import overload
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.errors import TrainingError
-from core.image_exif import DAMAGE
-from core.image_write import SUFFIXES
+from core.image.exif import DAMAGE
+from core.image.write import SUFFIXES
 
 ROLES = {"edge": SUFFIXES, "seg": SUFFIXES, "landmarks": {".json"}}
 """What a side file may be, and its suffixes."""

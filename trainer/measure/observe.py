@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.backends import choose_device
-from core.sketch import Drawer, draw_lines, open_drawer
+from core.sketch.draw import Drawer, draw_lines, open_drawer
 
 from ..perceptual import FeatureNetwork, feature_distance, load_features
 from .fid import Inception, frechet_distance, load_inception

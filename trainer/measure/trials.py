@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core.commands.jobs import MASK_ENDINGS
 from core.contract import THRESHOLD
 from core.image import read_mask, read_picture
-from core.jobs import MASK_ENDINGS
-from core.masks import BINS, binned_mask, official_box_mask, official_brush_mask
-from core.masks_found import picture_files
+from core.masks.drawn import BINS, binned_mask, official_box_mask, official_brush_mask
+from core.masks.found import picture_files
 
 from ..data.samples import Entry
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from .errors import ImageError
-from .image_deep import deep_mode, is_deep, join_bytes, raw_mode, second_layout, set_layout
-from .image_exif import DAMAGE
-from .image_metadata import Metadata, read_metadata
-from .image_modes import MODES, Array, Coding, decode, row_blocks
+from ..errors import ImageError
+from .deep import deep_mode, is_deep, join_bytes, raw_mode, second_layout, set_layout
+from .exif import DAMAGE
+from .metadata import Metadata, read_metadata
+from .modes import MODES, Array, Coding, decode, row_blocks
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 

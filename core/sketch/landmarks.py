@@ -1,7 +1,7 @@
 """Faces as lines: landmarks joined to those that belong to them, after Yu et al. 2019, section 3.5.
 
 Which points belong together is what the two usual layouts publish. How the points are found is not
-said here; `core/sketch_faces.py` does it by MediaPipe, and a side file may hold them.
+said here; `core/sketch/faces.py` does it by MediaPipe, and a side file may hold them.
 """
 
 import math
@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError
 
 Path = tuple[int, ...]
 """Points joined in turn; a closed line names its first point at the end again."""

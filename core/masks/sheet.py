@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .masks import Size
+from .drawn import Size
 
 CELL, GAP, LINE, MARGIN = 128, 8, 14, 110
 """Pixels: longest side of an example, space between, height of text, width of the names."""

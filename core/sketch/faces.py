@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import ConfigError, WeightsError
+from ..errors import ConfigError, WeightsError
 from .landmarks import landmark_lines
 
 MOST_FACES = 20

@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from .errors import ConfigError, ImageError, InpaintError
+from ..errors import ConfigError, ImageError, InpaintError
+from ..image import read_picture, save_pixels
+from ..sketch.draw import KINDS, SOURCES, Drawer, draw_lines, open_drawer, strength_of
 from .folder import check_folder, say, work_through
-from .image import read_picture, save_pixels
 from .jobs import MASK_ENDINGS, SKETCH_ENDINGS, picture_files
-from .sketch import KINDS, SOURCES, Drawer, draw_lines, open_drawer, strength_of
 
 SUFFIX = "_edge"
 """What stands after the name of a picture in the name of its lines, as training looks for it."""

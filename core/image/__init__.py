@@ -1,16 +1,16 @@
 """Pictures as files and as ComfyUI's tensors; elsewhere they are float NCHW in [0, 1].
 
-This is the door: what reads, writes and converts stands in `image_*.py` and `masks_io.py`, and
-nothing outside of these knows of uint8, (H, W, C) or Pillow.
+This is the door: what reads, writes and converts stands in this package and in `core.masks.files`,
+and nothing outside of these knows of uint8, (H, W, C) or Pillow.
 """
 
 import torch
 from torch import Tensor
 
-from .errors import ShapeError
-from .image_read import Picture, read_picture
-from .image_write import save_pixels, write_picture
-from .masks_io import alpha_mask, colour_mask, read_guide, read_mask
+from ..errors import ShapeError
+from ..masks.files import alpha_mask, colour_mask, read_guide, read_mask
+from .read import Picture, read_picture
+from .write import save_pixels, write_picture
 
 __all__ = [
     "Picture",

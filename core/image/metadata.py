@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
-from .image_exif import describing, upright
+from .exif import describing, upright
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Line drawings from pictures: what the sketch port of a network is trained on and can be given.
 
 A `Drawer` says how strongly each pixel lies on a line; `draw_lines` makes lines one pixel wide of
-that. `core/sketch_clean.py` does the same for drawings by hand, `core/landmarks.py` for faces.
+that. `clean.py` does the same for drawings by hand, `landmarks.py` for faces.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .components import reached
-from .errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError
+from ..masks.components import reached
 from .landmarks import landmark_lines
-from .sketch_tiles import in_tiles
 from .thin import SMOOTH, suppress, thin
+from .tiles import in_tiles
 
 __all__ = [
     "KINDS",
@@ -64,7 +64,7 @@ def open_drawer(kind: str = "detector", *, weights: Path | None = None, device: 
 
     "detector" is our own network; `weights` None = the bundled ones. "canny" takes no weights.
     "hed" and "landmarks" need the published file in `weights` (see `core/models/hed.py` and
-    `core/landmarks.py`). `device` as in `core.backends.choose_device`.
+    `core/sketch/landmarks.py`). `device` as in `core.backends.choose_device`.
     Raises ConfigError for an unknown kind, for weights that are missing or not wanted and for a
     package that is not installed; WeightsError for a bad file; BackendError for a device.
     """
@@ -167,8 +167,8 @@ class DetectorDrawer:
     drawn = False
 
     def __init__(self, weights: Path | None, device: str = ""):
-        from .backends import choose_device
-        from .weights import DEFAULT_EDGES, load_edges, read_info
+        from ..backends import choose_device
+        from ..weights import DEFAULT_EDGES, load_edges, read_info
 
         path = weights or DEFAULT_EDGES
         self.device = choose_device(device)
@@ -207,14 +207,14 @@ def _canny(weights: Path | None, device: str) -> Drawer:
 
 
 def _hed(weights: Path | None, device: str) -> Drawer:
-    from .sketch_hed import HedDrawer
+    from .hed import HedDrawer
 
     assert weights is not None  # open_drawer has seen to it
     return HedDrawer(weights, device)
 
 
 def _landmarks(weights: Path | None, device: str) -> Drawer:
-    from .sketch_faces import FaceDrawer
+    from .faces import FaceDrawer
 
     assert weights is not None
     return FaceDrawer(weights)

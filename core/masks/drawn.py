@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError
 
 Size = tuple[int, int]
 """(height, width) in pixels."""

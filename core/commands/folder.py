@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from .errors import ImageError
+from ..errors import ImageError
 
 Work = TypeVar("Work")
 

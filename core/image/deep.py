@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .errors import ImageError
-from .image_exif import PREFIX
-from .image_metadata import Metadata
-from .image_modes import MODES, ZLIB_LEVEL, Array
+from ..errors import ImageError
+from .exif import PREFIX
+from .metadata import Metadata
+from .modes import MODES, ZLIB_LEVEL, Array
 
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 

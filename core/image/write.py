@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .errors import ImageError, ShapeError
-from .files import whole_file
-from .image_deep import write_png
-from .image_metadata import Metadata
-from .image_modes import MODES, Array, Coding, encode, extend_palette, row_blocks
-from .image_read import Picture
-from .image_tiff import write_tiff
+from ..errors import ImageError, ShapeError
+from ..files import whole_file
+from .deep import write_png
+from .metadata import Metadata
+from .modes import MODES, Array, Coding, encode, extend_palette, row_blocks
+from .read import Picture
+from .tiff import write_tiff
 
 SUFFIXES = {
     ".png": "PNG",

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from PIL import ImageColor
 from torch import Tensor
 
-from .errors import ConfigError, ImageError, ShapeError
-from .image_modes import luma
-from .image_read import Picture, read_picture
+from ..errors import ConfigError, ImageError, ShapeError
+from ..image.modes import luma
+from ..image.read import Picture, read_picture
 
 
 def read_mask(

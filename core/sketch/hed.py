@@ -8,10 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .backends import choose_device
-from .errors import WeightsError
-from .models.hed import Hed, from_published
-from .sketch_tiles import in_tiles
+from ..backends import choose_device
+from ..errors import WeightsError
+from ..models.hed import Hed, from_published
+from .tiles import in_tiles
 
 MULTIPLE = 16
 """Four times the network halves the picture."""

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..errors import ConfigError, ImageError
+from ..image import read_mask, read_picture
+from ..image.exif import DAMAGE
+from ..image.write import SUFFIXES, pictures_below
 from .components import components
-from .errors import ConfigError, ImageError
-from .image import read_mask, read_picture
-from .image_exif import DAMAGE
-from .image_write import SUFFIXES, pictures_below
-from .masks import Size
+from .drawn import Size
 
 TRIES = 16
 """Segments and places looked at before a file counts as giving no hole."""

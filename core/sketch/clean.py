@@ -6,8 +6,8 @@
 import torch
 from torch import Tensor
 
-from .components import components, sizes
-from .errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError
+from ..masks.components import components, sizes
 from .thin import thin
 
 CONTRAST = 0.1

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from .image_exif import describing
-from .image_metadata import Metadata
-from .image_modes import MODES, ZLIB_LEVEL, Array, Coding
+from .exif import describing
+from .metadata import Metadata
+from .modes import MODES, ZLIB_LEVEL, Array, Coding
 
 HEADER = b"II*\0" + struct.pack("<I", 8)
 

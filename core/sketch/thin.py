@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 SMOOTH = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 """Binomial weights; the direction of an edge is taken from the smoothed strength."""

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backends import open_backend
-from .errors import ConfigError, ImageError
-from .flags import from_flags
+from ..backends import open_backend
+from ..errors import ConfigError, ImageError
+from ..flags import from_flags
+from ..image import read_picture, save_pixels, side_by_side
+from ..masks.drawn import KINDS, BrushStyle, Size, free_form_mask
+from ..masks.found import found_kinds
+from ..masks.sheet import mask_sheet
+from ..pipeline import FillOptions, Inpainter
+from ..weights import WeightsInfo, read_info
 from .folder import check_folder, say, work_through
-from .image import read_picture, save_pixels, side_by_side
 from .jobs import Job, MaskSource, attempt, fill_file, pair_folder, report_line
-from .masks import KINDS, BrushStyle, Size, free_form_mask
-from .masks_found import found_kinds
-from .masks_sheet import mask_sheet
-from .pipeline import FillOptions, Inpainter
-from .weights import WeightsInfo, read_info
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 def fill(args: Namespace) -> int:

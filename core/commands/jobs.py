@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .contract import THRESHOLD
-from .errors import ImageError, InpaintError
-from .image import (
+from ..contract import THRESHOLD
+from ..errors import ImageError, InpaintError
+from ..image import (
     Picture,
     alpha_mask,
     colour_mask,
@@ -20,8 +20,8 @@ from .image import (
     read_picture,
     write_picture,
 )
-from .image_write import SUFFIXES, pictures_below
-from .pipeline import Inpainter
+from ..image.write import SUFFIXES, pictures_below
+from ..pipeline import Inpainter
 
 MASK_ENDINGS = (".mask", "_mask", "-mask")
 SKETCH_ENDINGS = (".sketch", "_sketch", "-sketch")

@@ -1,0 +1,1 @@
+"""Sketches: lines drawn from a picture by a detector, from drawings by hand or from landmarks."""
