@@ -117,3 +117,45 @@ def balanced_cross_entropy(logits: Tensor, strength: Tensor, *, positive: float)
     weight = edge * grounds / counted + 1.1 * ground * edges / counted
     loss = weight * F.binary_cross_entropy_with_logits(logits, edge, reduction="none")
     return (loss.sum(dim=(1, 2, 3), keepdim=True) / edges.clamp(min=1)).mean()
+
+
+def total_variation(x: Tensor, region: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of neighbours to the right plus that of neighbours below.
+
+    x (N, C, H, W). With `region` (N, 1, H, W), 1 = counts, the sums run over the pairs that lie in
+    it and are divided by the number of all values (Liu et al. 2018, equation 7; there the region is
+    the hole and one pixel round it).
+    """
+    right, below = (x[..., :, 1:] - x[..., :, :-1]).abs(), (x[..., 1:, :] - x[..., :-1, :]).abs()
+    if region is None:
+        return right.mean() + below.mean()
+    right = right * region[..., :, 1:] * region[..., :, :-1]
+    below = below * region[..., 1:, :] * region[..., :-1, :]
+    return (right.sum() + below.sum()) / x.numel()
+
+
+def linear_d(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of 1 - real plus mean of 1 + fake (Jo and Park 2019, equation 7).
+
+    It has no bound, which is why the gradient penalty goes with it.
+    """
+    return (1 - real).mean() + (1 + fake).mean()
+
+
+def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """L1 between the discriminator's activations, mean over scales, sum over layers but the last.
+
+    Wang et al. 2018, equation 4; no gradient passes to the true side. fake, real: for each scale
+    the activations of each layer, the last one being the scores.
+    """
+    scales = zip(fake, real, strict=True)
+    sums = [perceptual_l1(mine[:-1], [x.detach() for x in true[:-1]]) for mine, true in scales]
+    return torch.stack(sums).mean()
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Of N(mean, variance) from N(0, 1), summed over items and numbers: (N, C) each.
+
+    Kingma and Welling 2014, appendix B.
+    """
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
