@@ -121,10 +121,11 @@ class SpadeConfig:
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ConfigError(f"{name} is {found!r}; it must be one of {choices}")
-        if self.width < 2 or self.width % 2 or self.z_dim < 1 or not 0.1 <= self.aspect <= 10:
+        least = 2 if self.upsampling == "most" else 1
+        if self.width < least or self.z_dim < 1 or not 0.1 <= self.aspect <= 10:
             raise ConfigError(
-                f"width is {self.width}, z_dim {self.z_dim}, aspect {self.aspect}; needed are an "
-                "even width, at least one number of style and an aspect from 0.1 to 10"
+                f"width is {self.width}, z_dim {self.z_dim}, aspect {self.aspect}; needed are a "
+                f"width of at least {least}, one number of style and an aspect from 0.1 to 10"
             )
         _check_size(self.native_size, 8)
 
@@ -170,7 +171,8 @@ CAMVID = {
     "unlabelled": "#000000",
 }
 """The eleven labels of CamVid (Brostow et al. 2009) as SegNet uses them, with their colours."""
-CAMVID_LABELS, CAMVID_PALETTE = tuple(CAMVID), tuple(CAMVID.values())
+STREETS = SpadeConfig(labels=tuple(CAMVID), palette=tuple(CAMVID.values()))
+"""SPADE of the release, for street scenes; other labels come from a palette file."""
 
 PRESETS: dict[str, Any] = {
     "deepfillv2": DeepFillConfig(),
@@ -182,17 +184,11 @@ PRESETS: dict[str, Any] = {
     "pconv-small": PConvConfig(width=32, levels=5, native_size=128),
     "scfegan": ScFeganConfig(),
     "scfegan-small": ScFeganConfig(width=24, levels=5, native_size=96),
-    "spade-streets": SpadeConfig(
-        labels=CAMVID_LABELS, palette=CAMVID_PALETTE, upsampling="more", aspect=4 / 3
-    ),
-    "spade-small": SpadeConfig(
-        labels=CAMVID_LABELS,
-        palette=CAMVID_PALETTE,
-        context=True,
-        encoder=True,
-        width=16,
-        norm="batch",
-        native_size=128,
+    "spade": STREETS,
+    "spade-vae": replace(STREETS, encoder=True),
+    "spade-inpaint": replace(STREETS, encoder=True, context=True),
+    "spade-small": replace(
+        STREETS, encoder=True, context=True, width=16, norm="batch", native_size=128
     ),
 }
 """Ready configurations by name. "small" are those of the bundled weights, "tiny" for tests."""

@@ -198,3 +198,27 @@ def resize_hole(hole: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(hole.shape[-2:]) == size:
         return hole
     return F.adaptive_max_pool2d(hole, size)
+
+
+def resize_drawn(color: Tensor, size: tuple[int, int]) -> Tensor:
+    """Colour strokes on black, (N, C, H, W) -> size; a thin one stays, and stays as bright.
+
+    Each new pixel is the mean of what is drawn in it, weighted by how much light it has; black is
+    nothing.
+    """
+    if tuple(color.shape[-2:]) == size:
+        return color
+    light = color.amax(dim=1, keepdim=True)
+    drawn = F.adaptive_avg_pool2d(light, size)
+    mean = F.adaptive_avg_pool2d(color * light, size) / drawn.clamp(min=1e-12)
+    return torch.where(drawn > 0, mean, 0.0).clamp(0, 1)
+
+
+def nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pick the pixel at the middle of each new one, of any type: (..., H, W) -> (..., *size)."""
+    for axis, new in ((-2, size[0]), (-1, size[1])):
+        old = x.shape[axis]
+        if old != new:
+            middles = 2 * torch.arange(new, device=x.device) + 1
+            x = x.index_select(axis, middles * old // (2 * new))
+    return x

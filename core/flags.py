@@ -6,7 +6,7 @@ The help of a flag is `field(metadata={"help": ...})`; a literal type gives choi
 import argparse
 import sys
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -17,16 +17,21 @@ SCALARS = (int, float, str, Path)
 
 
 def add_flags(
-    parser: argparse.ArgumentParser, settings: type, *, without: Collection[str] = ()
+    parser: argparse.ArgumentParser,
+    settings: type,
+    *,
+    without: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """One --flag per field of the dataclass `settings`, but for those named in `without`.
 
-    Fields without default are required.
+    Fields without default are required; `defaults` go before those of the dataclass.
     """
     hints = get_type_hints(settings)
     for entry in [entry for entry in fields(settings) if entry.name not in without]:
         flag = "--" + entry.name.replace("_", "-")
-        parser.add_argument(flag, **_options(entry, hints[entry.name]))
+        default = (defaults or {}).get(entry.name, entry.default)
+        parser.add_argument(flag, **_options(entry, hints[entry.name], default))
 
 
 def from_flags(settings: type, args: argparse.Namespace) -> Any:
@@ -71,14 +76,12 @@ def run_command(
     return 0
 
 
-def _options(entry: Field[Any], hint: Any) -> dict[str, Any]:
-    default = None if entry.default is MISSING else entry.default
+def _options(entry: Field[Any], hint: Any, default: Any) -> dict[str, Any]:
     text = entry.metadata.get("help", "")
-    if entry.default is not MISSING and default not in (None, (), ""):
+    if default is not MISSING and default not in (None, (), ""):
         text += f" (default: {default})"
-    options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": default}
-    if entry.default is MISSING:
-        options["required"] = True
+    options: dict[str, Any] = {"help": text.replace("%", "%%")}
+    options |= {"required": True} if default is MISSING else {"default": default}
     return options | _type_options(entry.name, _without_none(hint))
 
 

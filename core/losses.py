@@ -80,10 +80,18 @@ def area_mean(values: Tensor, area: Tensor, pixels: Tensor | None = None) -> Ten
     return (values * area).sum() / (area.sum().clamp(min=1) if pixels is None else pixels)
 
 
-def perceptual_l1(features: Sequence[Tensor], true_features: Sequence[Tensor]) -> Tensor:
-    """Sum over layers of the mean absolute difference of features (Johnson et al. 2016)."""
-    losses = [F.l1_loss(a, b) for a, b in zip(features, true_features, strict=True)]
-    return torch.stack(losses).sum()
+def perceptual_l1(
+    features: Sequence[Tensor],
+    true_features: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """Sum over layers of the mean absolute difference of features (Johnson et al. 2016).
+
+    weights: one for each layer; None = all 1.
+    """
+    weights = [1.0] * len(features) if weights is None else weights
+    layers = zip(features, true_features, weights, strict=True)
+    return torch.stack([weight * F.l1_loss(a, b) for a, b, weight in layers]).sum()
 
 
 def style_l1(features: Sequence[Tensor], true_features: Sequence[Tensor]) -> Tensor:

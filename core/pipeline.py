@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .backends import Backend
-from .contract import THRESHOLD, Port
+from .contract import THRESHOLD
 from .crop import (
     Window,
     breadth,
@@ -16,12 +17,23 @@ from .crop import (
     grow,
     hole_groups,
     mirror_to_multiple,
+    nearest,
     resize,
     resize_hole,
     resize_known,
     with_context,
 )
-from .errors import ConfigError, ShapeError
+from .errors import ConfigError
+from .guides import (
+    NUMBERED,
+    Guides,
+    Size,
+    check_guide,
+    check_map,
+    check_names,
+    from_output,
+    to_port,
+)
 from .seam import blend, match_colours
 
 
@@ -39,11 +51,14 @@ class FillOptions:
     """Picture kept round a cropped hole on each side, as a fraction of the hole's longer side."""
     work_size: int = 1024
     """Longest side in pixels on which the network works; larger crops are scaled to it."""
+    seed: int = 0
+    """What noise and styles are drawn by, for networks that take any; each picture of a batch has
+    its own. The same seed gives the same picture."""
 
     def __post_init__(self) -> None:
-        for name in ("grow", "feather"):
+        for name, unit in (("grow", " pixels"), ("feather", " pixels"), ("seed", "")):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more pixels")
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more{unit}")
         if self.strategy not in ("auto", "full", "crop"):
             raise ConfigError(f"strategy is {self.strategy!r}; it must be auto, full or crop")
         if not 0 <= self.context <= 8:
@@ -54,9 +69,6 @@ class FillOptions:
 
 FULL_SIDES = 2
 """A picture of up to this many native sides is filled whole under "auto"."""
-TRAINED_BREADTH = 0.375
-"""Holes up to this fraction of the native side across are filled at once; wider ones coarse to
-fine."""
 
 
 class Inpainter:
@@ -72,8 +84,12 @@ class Inpainter:
 
         Pixels where the mask (grown and feathered as the options say) is 0 are returned bit for
         bit; in between it blends, and above the threshold it is hole for the network. Image or
-        mask may have N = 1 beside a larger batch. Guides by the names of the contract's ports,
-        (N, C, H, W) in [0, 1]; those left out, or None, are empty.
+        mask may have N = 1 beside a larger batch.
+
+        Guides go by the names of the contract's ports, and those left out, or None, are empty, or
+        drawn by `FillOptions.seed`. By the kind of the port: map, (N, C, H, W) in [0, 1]; labels,
+        their numbers (N, 1, H, W), 255 = unknown, or one-hot (N, C, H, W); instances, numbers
+        (N, 1, H, W); vector, (N, C), or a reference picture (N, 3, h, w) in [0, 1].
         Raises ShapeError or ConfigError for tensors that do not fit.
         """
         given = {name: guide for name, guide in guides.items() if guide is not None}
@@ -82,21 +98,50 @@ class Inpainter:
         alpha = feather(grow(mask, self.options.grow), self.options.feather)
         for item in range(len(image)):
             one = slice(item, item + 1)
-            if not (alpha[one] > 0).any():
-                continue
-            self._fill_item(result[one], alpha[one], {k: v[one] for k, v in given.items()})
+            if (alpha[one] > THRESHOLD).any():
+                own = self._guides({name: x[one] for name, x in given.items()}, item)
+                self._fill_item(result[one], alpha[one], own)
         return result
 
-    def _fill_item(self, image: Tensor, alpha: Tensor, guides: dict[str, Tensor]) -> None:
+    def synthesize(self, size: Size, **guides: Tensor | None) -> Tensor:
+        """A whole picture of `size` from a map of labels: -> (N, 3, H, W) in [0, 1].
+
+        Guides as for a call, but for their size: maps are scaled to `size`.
+        Raises ConfigError where the network takes no map of labels, otherwise as a call.
+        """
+        contract = self.backend.contract
+        if min(size) < 1:
+            raise ConfigError(f"the size is {size[0]} x {size[1]}; it must be at least 1 x 1")
+        given = {name: guide for name, guide in guides.items() if guide is not None}
+        check_names(contract, given)
+        for name in given:
+            if contract.port(name).kind in NUMBERED:
+                given[name] = nearest(given[name], size)
+        labels = [given[port.name] for port in contract.guides if port.kind == "labels"]
+        if not labels:
+            raise ConfigError(
+                "this network makes no pictures of a map of labels alone; give one that does, as "
+                "SPADE"
+            )
+        shape, device = (1, *size), labels[0].device
+        image, mask = torch.zeros(3, *size, device=device), torch.ones(shape, device=device)
+        return self(image[None], mask[None], **given)
+
+    def _guides(self, given: dict[str, Tensor], item: int) -> Guides:
+        """Those of one picture; a vector that is not given is drawn."""
+        random = np.random.default_rng((self.options.seed, item))
+        for port in self.backend.contract.guides:
+            if port.kind == "vector" and port.name not in given:
+                drawn = random.standard_normal((1, port.channels), dtype=np.float32)
+                given[port.name] = torch.from_numpy(drawn)
+        return Guides(self.backend.contract, given, random)
+
+    def _fill_item(self, image: Tensor, alpha: Tensor, guides: Guides) -> None:
         """Fill one picture (1, 3, H, W) in place."""
         hole = (alpha > THRESHOLD).float()
-        if not hole.any():
-            return
         for inner, outer in self._windows(hole):
             known = outer.of(image).float()
-            filled = self._fill_window(
-                known, outer.of(hole), {name: outer.of(guide) for name, guide in guides.items()}
-            )
+            filled = self._fill_window(known, outer.of(hole), guides.of(outer))
             filled = match_colours(filled, known, outer.of(hole))
             # Cut what belongs to this group out of its surroundings, and blend it in.
             inside = Window(
@@ -125,99 +170,78 @@ class Inpainter:
             pairs.append((inner, outer))
         return pairs
 
-    def _fill_window(self, image: Tensor, hole: Tensor, guides: dict[str, Tensor]) -> Tensor:
+    def _fill_window(self, image: Tensor, hole: Tensor, guides: Guides) -> Tensor:
         """Fill at the scales that suit picture and hole: (1, 3, H, W) -> the same, all pixels."""
         size = (image.shape[-2], image.shape[-1])
         filled: Tensor | None = None
         for scale in self._scales(size, breadth(hole)):
             small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
             first = None if filled is None else resize(filled, small)
-            shrunk = {name: _resize_guide(guide, small) for name, guide in guides.items()}
-            filled = self._run(
-                resize_known(image, hole, small), resize_hole(hole, small), shrunk, first
-            )
+            known = resize_known(image, hole, small)
+            filled = self._run(known, resize_hole(hole, small), guides.at(small), first)
         assert filled is not None  # there is always at least one scale
         return resize(filled, size)
 
-    def _scales(self, size: tuple[int, int], hole_breadth: int) -> list[float]:
-        """From coarse to fine; one scale alone where the hole is no wider than trained."""
-        contract = self.backend.contract
-        finest = min(1.0, self.options.work_size / max(size))
-        trained = TRAINED_BREADTH * contract.native_size
-        coarsest = min(finest, trained / max(hole_breadth, 1))
-        if not contract.refines or coarsest > 0.75 * finest:
-            return [coarsest if not contract.refines else finest]
+    def _scales(self, size: Size, hole_breadth: int) -> list[float]:
+        """From coarse to fine; one scale alone where the hole is no wider than trained.
+
+        A network without coarse to fine is given the size that it was trained at as well as it can
+        be: small pictures are enlarged to the native side, and wide holes made smaller.
+        """
+        contract, longest = self.backend.contract, max(size)
+        # The widest hole there is eats from a border: twice the picture across.
+        hole_breadth = min(max(hole_breadth, 1), 2 * longest)
+        trained = contract.widest_hole * contract.native_size / hole_breadth
+        if not contract.refines:
+            fits = min(max(longest, contract.native_size), self.options.work_size) / longest
+            return [min(fits, trained)]
+        finest = min(1.0, self.options.work_size / longest)
+        coarsest = min(finest, trained)
+        if coarsest > 0.75 * finest:
+            return [finest]
         steps = math.ceil(math.log2(finest / coarsest))  # each at most twice the one before
         return [coarsest * (finest / coarsest) ** (i / steps) for i in range(steps + 1)]
 
     def _run(
-        self, image: Tensor, hole: Tensor, guides: dict[str, Tensor], first_fill: Tensor | None
+        self, image: Tensor, hole: Tensor, guides: Guides, first_fill: Tensor | None
     ) -> Tensor:
         """One pass of the backend at this very size, padded to its multiple."""
         contract = self.backend.contract
-        height, width = image.shape[-2:]
-        values = {"image": image, "mask": hole, **guides}
-        inputs = [
-            mirror_to_multiple(to_port(values.get(port.name), port, hole), contract.multiple_of)
-            for port in contract.inputs
-        ]
+        inputs = guides.inputs(image, hole)
         if first_fill is None:
             filled = self.backend.run(*inputs)
         else:
-            first = mirror_to_multiple(to_port(first_fill, contract.output), contract.multiple_of)
+            first = mirror_to_multiple(
+                to_port(first_fill, contract.output, contract), contract.multiple_of
+            )
             filled = self.backend.refine(first, *inputs)
-        low, high = contract.output.low, contract.output.high
-        return ((filled[..., :height, :width].float() - low) / (high - low)).clamp(0, 1)
+        return from_output(filled[..., : image.shape[-2], : image.shape[-1]], contract)
 
     def _checked(
         self, image: Tensor, mask: Tensor, guides: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """All of one batch size, or an error that says what is wrong."""
-        tensors = {"image": image, "mask": mask, **guides}
-        count = max(len(tensor) for tensor in tensors.values())
-        names = {port.name for port in self.backend.contract.guides}
-        for port in self.backend.contract.guides:
-            if not port.optional and port.name not in guides:
-                raise ConfigError(f"this network needs {port.name!r} beside image and mask")
-        for name, tensor in tensors.items():
-            if name not in names | {"image", "mask"}:
-                self.backend.contract.port(name)  # raises, naming what there is
-            channels = self.backend.contract.port(name).channels
-            _check(name, tensor, (count, channels, *image.shape[-2:]))
-        whole = {name: t.expand(count, -1, -1, -1) for name, t in tensors.items()}
-        guided = {name: whole[name].float() for name in guides}
-        return whole["image"], whole["mask"].float(), guided
-
-
-def to_port(x: Tensor | None, port: Port, like: Tensor | None = None) -> Tensor:
-    """[0, 1] -> the range of the port, thresholded if it is binary; None -> `low` everywhere."""
-    if x is None:
-        assert like is not None  # every optional port is met with the hole beside it
-        return torch.full_like(like, port.low).expand(-1, port.channels, -1, -1)
-    if port.binary:
-        x = (x > THRESHOLD).to(x.dtype)
-    return x * (port.high - port.low) + port.low
-
-
-def _resize_guide(guide: Tensor, size: tuple[int, int]) -> Tensor:
-    """A thin line must not vanish when it shrinks: the strongest pixel of each cell stays."""
-    return resize_hole(guide, size) if guide.shape[1] == 1 else resize(guide, size)
-
-
-def _check(name: str, tensor: Tensor, wanted: tuple[int, ...]) -> None:
-    shape = tuple(tensor.shape)
-    if tensor.dim() != 4 or shape[1:] != wanted[1:] or shape[0] not in (1, wanted[0]):
-        raise ShapeError(
-            f"{name} has the shape {shape}; it must be {wanted} here "
-            "(items, channels, height, width, as the image says)"
+        contract = self.backend.contract
+        check_names(contract, guides)
+        count = max(len(tensor) for tensor in (image, mask, *guides.values()))
+        check_map("image", image, (count, 3, *image.shape[-2:]))
+        check_map("mask", mask, (count, 1, *image.shape[-2:]))
+        size = (image.shape[-2], image.shape[-1])
+        checked = {
+            name: check_guide(contract.port(name), guide, count, size).to(image.device)
+            for name, guide in guides.items()
+        }
+        for name, guide in checked.items():
+            if guide.dim() == 4 and contract.port(name).kind == "vector":
+                checked[name] = self._encoded(guide)
+        whole = {k: x.expand(count, *x.shape[1:]) for k, x in checked.items()}
+        return (
+            image.expand(count, *image.shape[1:]),
+            mask.float().expand(count, *mask.shape[1:]),
+            whole,
         )
-    if not tensor.is_floating_point():
-        raise ShapeError(f"{name} holds {tensor.dtype}; it must hold floats from 0 to 1")
-    if not tensor.numel():
-        raise ShapeError(f"{name} is empty, {shape}; it needs at least one pixel")
-    low, high = tensor.aminmax()
-    if not (low >= 0 and high <= 1):  # also false for NaN
-        raise ConfigError(
-            f"{name} has values from {float(low):.4g} to {float(high):.4g}; "
-            "they must lie from 0 to 1, without NaN"
-        )
+
+    def _encoded(self, picture: Tensor) -> Tensor:
+        """The vector of a reference picture (N, 3, h, w) in [0, 1]."""
+        contract = self.backend.contract
+        return self.backend.encode(to_port(picture, contract.port("image"), contract))

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from .config import DeepFillConfig, PConvConfig, ScFeganConfig, SpadeConfig
+from .contract import Contract
 from .errors import ConfigError
 from .models.base import Generator, Network
 from .models.deepfill import DeepFill
@@ -34,6 +37,12 @@ ARCHITECTURES: dict[str, Architecture] = {
 def build_network(config: Any) -> Network:
     """A fresh network of `config`, in training mode on the CPU, weights at random."""
     return ARCHITECTURES[architecture_of(config)].network(config)
+
+
+def contract_of(config: Any) -> Contract:
+    """The contract of a network of `config`, which is not really built."""
+    with torch.device("meta"):
+        return build_network(config).contract
 
 
 def build_generator(config: Any) -> Generator:

@@ -98,7 +98,7 @@ def test_transparent_pixels_or_a_colour_can_be_the_hole(tmp_path, weights):
     picture = picture[..., :3].copy()
     picture[5:9, 5:9] = (255, 0, 255)
     Image.fromarray(picture).save(tmp_path / "marked.png")
-    args = ["fill", str(tmp_path / "marked.png"), "-o", str(out), "--colour", "#ff00ff"]
+    args = ["fill", str(tmp_path / "marked.png"), "-o", str(out), "--mask-color", "#ff00ff"]
     assert main([*args, "--weights", weights]) == 0
     filled = pixels(out)
     assert not (filled[5:9, 5:9] == (255, 0, 255)).all(axis=-1).any()
@@ -209,7 +209,7 @@ FAULTS = [
     (["fill", "photo.png", "text.png", "-o", "o.png"], "text.png"),
     (["fill", "photo.png", "-o", "o.png"], "no transparency"),
     (["fill", "photo.png", "mask.png", "-o", "photo.png/o.png"], "photo.png"),
-    (["fill", "photo.png", "mask.png", "-o", "o.png", "--colour", "red"], "one source"),
+    (["fill", "photo.png", "mask.png", "-o", "o.png", "--mask-color", "red"], "one source"),
     (["fill", "photo.png", "mask.png", "-o", "o.png", "--grow", "-3"], "grow is -3"),
     (["fill", "photo.png", "mask.png", "-o", "o.png", "--device", "tpu"], "'tpu' is not here"),
     (["fill", "photo.png", "mask.png", "-o", "o.png", "--weights", "no.safetensors"], "no weights"),
@@ -269,7 +269,7 @@ def test_the_demo_runs_as_a_process_and_says_where_its_pictures_are(tmp_path):
 
 
 def test_config_errors_are_input_errors():
-    from core.commands.actions import parse_size
+    from core.commands.masks import parse_size
 
     assert parse_size("480x640") == (480, 640)
     with pytest.raises(ConfigError):

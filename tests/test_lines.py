@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.utils.data import default_collate
 
 from core.config import PRESETS
 from core.masks.components import components
@@ -19,9 +20,10 @@ from core.registry import build_generator
 from core.sketch.draw import landmark_lines, lines_of
 from core.weights import DEFAULT_EDGES, save_weights
 from trainer.config import TrainConfig
-from trainer.data.lines import by_hand, takes_sketch
+from trainer.data.lines import by_hand
 from trainer.data.samples import Samples, find_pictures, to_batch
 from trainer.data.sides import grey
+from trainer.widen import initial_contract
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +43,7 @@ def config(tmp_path) -> TrainConfig:
 
 def samples(config: TrainConfig, count: int) -> list[torch.Tensor]:
     made = Samples(find_pictures(config.data), config)
-    return [made[k][2] for k in range(count)]
+    return [made[k]["sketch"] for k in range(count)]
 
 
 def lines_image() -> torch.Tensor:
@@ -156,9 +158,10 @@ def test_strengths_may_have_16_bits():
 
 
 def test_only_lines_inside_the_hole_count(config):
-    image, mask, lines = Samples(find_pictures(config.data), config)[0]
-    full = torch.ones_like(lines)
-    assert torch.equal(to_batch(image[None], mask[None], full[None]).sketch, mask[None].float())
+    samples = Samples(find_pictures(config.data), config)
+    parts = samples[0] | {"sketch": torch.ones(1, 64, 64, dtype=torch.uint8)}
+    batch = to_batch(default_collate([parts]), samples.contract)
+    assert torch.equal(batch.guides["sketch"], batch.mask)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,9 @@ def test_only_lines_inside_the_hole_count(config):
 def test_weights_to_start_from_say_whether_lines_are_wanted(config, tmp_path, of, preset, takes):
     start = tmp_path / "start.safetensors"
     save_weights(start, build_generator(replace(PRESETS[of], width=8)))
-    assert takes_sketch(replace(config, init=start, preset=preset)) == takes
+    started = replace(config, init=start, preset=preset)
+    contract = initial_contract(started.init, started.network())
+    assert ("sketch" in [port.name for port in contract.guides]) == takes
 
 
 WITHOUT = """
@@ -188,7 +193,8 @@ for preset, share, lines in (
     config = TrainConfig(data=(sys.argv[1],), out="x", preset=preset, crop=64, workers=0,
                          sketch_share=share, lines=lines)
     try:
-        print(float(Samples(find_pictures(config.data), config)[0][2].sum()))
+        sample = Samples(find_pictures(config.data), config)[0]
+        print(float(sample["sketch"].sum()) if "sketch" in sample else "no sketch")
     except ConfigError as problem:
         print(problem)
 """
@@ -199,7 +205,7 @@ def test_without_lines_no_optional_package_is_needed_and_with_them_it_is_named(c
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "0.0",
-        "0.0",
+        "no sketch",
         "drawing lines from pictures needs OpenCV; install opencv-python-headless",
         "thinning lines needs scikit-image; install scikit-image",
     ], done.stderr

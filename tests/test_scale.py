@@ -25,7 +25,7 @@ from trainer.data.samples import Batch
 from trainer.loop import train
 from trainer.ranks import mean_to_end, meant_to_end, restarts
 from trainer.schedule import rate_factor
-from trainer.step import TrainState, train_step
+from trainer.step import TrainState, network_inputs, train_step
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -84,11 +84,11 @@ def random_batch(count: int) -> Batch:
     for i in range(count):
         mask[i, :, 8 : 16 + 5 * i, 8:56] = 1
     sketch = (torch.rand(count, 1, 64, 64) > 0.9).float() * mask
-    return Batch(image, mask, sketch)
+    return Batch(image, mask, {"sketch": sketch})
 
 
 def parts(batch: Batch, count: int) -> list[Batch]:
-    return [Batch(*part) for part in zip(*(x.chunk(count) for x in batch), strict=True)]
+    return [batch.map(lambda x, i=i: x.chunk(count)[i]) for i in range(count)]
 
 
 def state_of(config: TrainConfig) -> TrainState:
@@ -136,7 +136,7 @@ def test_checkpointing_gives_the_same_gradients_bit_for_bit():
             return x
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-            coarse, refined = generator.stages(*batch)
+            coarse, refined = generator.stages(*network_inputs(generator, batch))
         generator.zero_grad()
         ((coarse - batch.image).abs().mean() + (refined - batch.image).abs().mean()).backward()
         gradients.append([p.grad.clone() for p in generator.parameters()])
@@ -154,8 +154,8 @@ def test_checkpointing_trains_compiled_networks_too(config):
         state = state_of(settings)
         callables = build_callables(state, settings, CPU)
         if compiled:
-            stages = torch.compile(state.generator.stages, backend="aot_eager", fullgraph=True)
-            callables = replace(callables, stages=stages)
+            learn = torch.compile(state.generator.learn, backend="aot_eager", fullgraph=True)
+            callables = replace(callables, learn=learn)
         train_step(state, callables, [batch], settings)
         ends.append(flat(state.g_optimizer.state_dict()))
     for name, moment in ends[0].items():

@@ -127,11 +127,11 @@ def test_samples_depend_on_seed_and_number_alone(photos, config):
     assert len(entries) == 5  # recursively, without side files
     one, two = Samples(entries, config), Samples(entries, config)
     ahead = two[7]
-    for a, b in zip(one[7], ahead, strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(one[7][0], one[8][0])
+    assert one[7].keys() == ahead.keys()
+    assert all(torch.equal(part, ahead[name]) for name, part in one[7].items())
+    assert not torch.equal(one[7]["image"], one[8]["image"])
     other = Samples(entries, replace(config, seed=1))
-    assert not torch.equal(one[7][0], other[7][0])
+    assert not torch.equal(one[7]["image"], other[7]["image"])
     epoch = [one.order.entry(k).name for k in range(5, 10)]
     assert sorted(epoch) == sorted(entry.name for entry in entries)
     assert epoch != [one.order.entry(k).name for k in range(10, 15)]
@@ -209,7 +209,7 @@ def test_shards_come_from_any_store_that_fsspec_opens(config, tmp_path):
     with fsspec.open("memory://bucket/a.tar", "wb") as file:
         file.write(shard.read_bytes())
     settings = replace(config, data=("memory://bucket/a.tar",))
-    image, _, _ = Samples(find_pictures(settings.data), settings)[0]
+    image = Samples(find_pictures(settings.data), settings)[0]["image"]
     assert image.shape == (3, 64, 64)
 
 
@@ -441,8 +441,9 @@ def test_small_pictures_are_enlarged_to_the_crop(config, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     smooth(0, (20, 33)).save(folder / "a.png")
-    image, mask, sketch = Samples(find_pictures([folder]), config)[0]
-    assert image.shape == (3, 64, 64) and mask.shape == sketch.shape == (1, 64, 64)
+    parts = Samples(find_pictures([folder]), config)[0]
+    assert parts["image"].shape == (3, 64, 64)
+    assert parts["mask"].shape == parts["sketch"].shape == (1, 64, 64)
 
 
 def position_picture(size: tuple[int, int]) -> np.ndarray:
@@ -496,7 +497,8 @@ def test_side_files_are_used_and_damaged_ones_reported_but_not_the_picture(confi
         config, data=(str(folder),), holes=("segments",), sketch_share=1.0, zoom=1.0,
         line_shift=0.0, line_drop=0.0,
     )  # fmt: skip
-    _, mask, lines = Samples(find_pictures(settings.data), settings)[0]
+    parts = Samples(find_pictures(settings.data), settings)[0]
+    mask, lines = parts["mask"], parts["sketch"]
     columns = lines[0].nonzero()[:, 1]
     assert len(columns) > 50 and columns.min() >= 29 and columns.max() <= 34
     assert (mask > 0).any() and mask.float().mean() <= 0.6

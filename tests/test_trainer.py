@@ -15,6 +15,7 @@ import torch
 from photos import smooth
 from PIL import Image
 from safetensors.torch import save_file
+from torch.utils.data import default_collate
 
 from core.config import PRESETS
 from core.errors import ConfigError, TrainingError
@@ -28,10 +29,12 @@ from trainer.data.samples import (
     Batch,
     Samples,
     find_pictures,
+    to_batch,
 )
 from trainer.loop import train
 from trainer.perceptual import load_features
-from trainer.step import Callables, reconstruction, train_step
+from trainer.step import Callables, train_step
+from trainer.terms import reconstruction
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -71,6 +74,11 @@ def config(photos, tmp_path) -> TrainConfig:
         report=False,
         device="cpu",
     )
+
+
+def batch_of(samples: Samples, k: int) -> Batch:
+    """Sample k alone."""
+    return to_batch(default_collate([samples[k]]), samples.contract)
 
 
 def state_of(config: TrainConfig) -> dict[str, torch.Tensor]:
@@ -131,8 +139,7 @@ def test_one_flat_picture_is_learnt_by_heart(config, tmp_path):
     samples = Samples(find_pictures(learning.data), learning)
     losses = []
     for k in range(60):
-        image, mask, sketch = (x[None] for x in samples[k])
-        batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+        batch = batch_of(samples, k)
         losses.append(float(train_step(state, callables, [batch], learning)["l1_refined"]))
     assert np.mean(losses[-5:]) < 0.25 * np.mean(losses[:5])
 
@@ -142,8 +149,7 @@ def test_the_discriminator_joins_after_the_warm_up(config):
     state = build_state(warm, CPU)
     callables = build_callables(state, warm, CPU)
     samples = Samples(find_pictures(warm.data), warm)
-    image, mask, sketch = (x[None] for x in samples[0])
-    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    batch = batch_of(samples, 0)
     before = [p.clone() for p in state.discriminator.parameters()]
     seen = []
     for _ in range(3):
@@ -158,8 +164,7 @@ def test_the_discriminator_sees_the_guides_of_the_generator_alone(config, preset
     """Lines that the generator is not given would tell true pictures from completed ones."""
     state = build_state(replace(config, preset=preset), CPU)
     assert state.discriminator.layers.conv1.conv.in_channels == channels
-    image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
-    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    batch = batch_of(Samples(find_pictures(config.data), config), 0)
     losses = train_step(state, build_callables(state, config, CPU), [batch], config)
     assert losses.keys() >= {"d", "g_adversarial"}
 
@@ -168,8 +173,7 @@ def test_each_network_learns_from_its_own_loss_alone(config):
     """The generator's update must leave no gradient and no change in the discriminator."""
     state = build_state(config, CPU)
     samples = Samples(find_pictures(config.data), config)
-    image, mask, sketch = (x[None] for x in samples[0])
-    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    batch = batch_of(samples, 0)
     seen = {}
 
     def score(*inputs):
@@ -179,7 +183,7 @@ def test_each_network_learns_from_its_own_loss_alone(config):
         return state.discriminator(*inputs)
 
     calls: list[dict[str, bool]] = []
-    train_step(state, Callables(state.generator.stages, score, None), [batch], config)
+    train_step(state, Callables(state.generator.learn, score, None), [batch], config)
     assert calls == [
         {"generator grows": False, "discriminator learns": True},
         {"generator grows": True, "discriminator learns": False},
@@ -190,7 +194,7 @@ def test_the_papers_l1_is_the_mean_over_all_pixels_of_both_stages(config):
     image = torch.zeros(1, 3, 64, 64)
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., :16] = 1
-    batch = Batch(image, mask, mask)
+    batch = Batch(image, mask, {})
     fills = (image + 0.5, image + 0.2 * mask)
     total = reconstruction(fills, batch, config, {})
     assert total.item() == pytest.approx(0.5 + 0.2 / 4)
@@ -205,8 +209,7 @@ def test_bf16_channels_last_trains_and_stays_close(config):
     for settings in (plain, fast):
         state = build_state(settings, CPU)
         callables = build_callables(state, settings, CPU)
-        image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
-        batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+        batch = batch_of(Samples(find_pictures(config.data), config), 0)
         results.append(float(train_step(state, callables, [batch], settings)["l1_refined"]))
         assert all(p.dtype == torch.float32 for p in state.generator.parameters())
     assert results[0] == pytest.approx(results[1], rel=0.02)
@@ -232,15 +235,12 @@ def test_a_feature_network_comes_from_a_file(tmp_path, config):
 
 
 def test_the_style_term_joins_the_generators_loss_by_its_weight(config, tmp_path):
-    with pytest.raises(ConfigError, match="--style-weight needs features; name their file with"):
-        replace(config, style_weight=1.0)
     path = tmp_path / "features.safetensors"
     save_file({"conv1.weight": torch.randn(4, 3, 3, 3), "conv1.bias": torch.zeros(4)}, path)
     styled = replace(config, perceptual=path, perceptual_weight=0.0, style_weight=50.0)
     styled = replace(styled, gan_weight=0.0)
     state = build_state(styled, CPU)
-    image, mask, sketch = (x[None] for x in Samples(find_pictures(config.data), config)[0])
-    batch = Batch(image / 127.5 - 1, mask.float(), (sketch * mask).float())
+    batch = batch_of(Samples(find_pictures(config.data), config), 0)
     found = train_step(state, build_callables(state, styled, CPU), [batch], styled)
     assert "perceptual" not in found and found["style"] > 0
     torch.testing.assert_close(

@@ -1,6 +1,7 @@
 """Conformance vectors: outputs of the reference implementations on small seeded networks."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,4 +51,18 @@ def from_tensorflow(tensors: dict[str, Tensor], network: Any) -> dict[str, Tenso
             state[f"{path}.weight"] = tensor.permute(3, 2, 0, 1).contiguous()
         else:
             state[f"{path}.{kind}"] = tensor
+    return state
+
+
+def from_nvlabs(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names of NVlabs' SPADE -> ours: up_0.norm_0.mlp_shared.0.weight -> up_0.norm_0.shared.weight.
+
+    Also of its encoder (layer1.0.weight_orig) and discriminator (discriminator_0.model1.0.0...).
+    """
+    state = {}
+    for key, tensor in tensors.items():
+        key = re.sub(r"weight_(u|v)$", r"\1", key).replace("weight_orig", "weight")
+        key = re.sub(r"^discriminator_(\d)\.model(\d)", r"scales.\1.layers.\2", key)
+        key = re.sub(r"(layers\.\d|layer\d|mlp_shared)(\.0)+", r"\1", key)
+        state[key.replace("mlp_", "")] = tensor
     return state

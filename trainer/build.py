@@ -5,15 +5,17 @@ import shutil
 from dataclasses import replace
 
 import torch
+from torch import nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.errors import BackendError, ConfigError
 from core.layers.attention import MIB, ContextualAttention
 from core.models.base import Generator
-from core.models.discriminators import SNPatchDiscriminator
+from core.models.pconv import PConvUNet
 from core.registry import build_generator
 
+from .adversary import build_discriminator
 from .config import TrainConfig
 from .data.loader import micro_batch
 from .perceptual import load_features
@@ -55,26 +57,51 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
             module.memory_budget = ATTENTION_BUDGET
     if config.checkpointing:
         _checkpoint(generator)
-    # The discriminator sees picture, mask and the guides that the generator sees, no others.
-    guides = sum(port.channels for port in generator.contract.guides)
-    discriminator = SNPatchDiscriminator(4 + guides)
+    if config.freeze_norm:
+        _freeze_norm(generator)
+    discriminator = build_discriminator(generator.contract, config)
+    if config.gan == "multiscale" and not config.init:
+        for network in (generator, discriminator):
+            network.apply(_xavier)
     memory = torch.channels_last if config.channels_last else torch.contiguous_format
     generator.train().to(device, memory_format=memory)  # type: ignore[call-overload]  # torch's stub
     discriminator.train().to(device, memory_format=memory)  # type: ignore[call-overload]
-    betas = (config.beta1, config.beta2)
     return TrainState(
         generator=generator,
         discriminator=discriminator,
-        g_optimizer=Adam(generator.parameters(), config.lr, betas),
-        d_optimizer=Adam(discriminator.parameters(), config.d_lr, betas),
+        g_optimizer=adam(generator, config.lr, config),
+        d_optimizer=adam(discriminator, config.d_lr, config),
         average=_average(generator, config),
     )
+
+
+def adam(network: nn.Module, rate: float, config: TrainConfig) -> Adam:
+    """The optimiser of what learns in `network`."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return Adam(learning, rate, (config.beta1, config.beta2))
 
 
 def _checkpoint(generator: Generator) -> None:
     if not isinstance(getattr(generator, "checkpointing", None), bool):
         raise ConfigError(f"{type(generator).__name__} has no --checkpointing; leave it out")
     setattr(generator, "checkpointing", True)  # noqa: B010  # not every network declares it
+
+
+def _freeze_norm(generator: Generator) -> None:
+    if not isinstance(generator, PConvUNet):
+        raise ConfigError(
+            f"{type(generator).__name__} has no encoder whose normalisation could be kept; "
+            "leave --freeze-norm out"
+        )
+    generator.freeze_norm()
+
+
+def _xavier(module: nn.Module) -> None:
+    """How the release of SPADE begins: Glorot and Bengio 2010 with a gain of 0.02."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.xavier_normal_(module.weight, gain=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _average(generator: Generator, config: TrainConfig) -> AveragedModel | None:
@@ -85,13 +112,14 @@ def _average(generator: Generator, config: TrainConfig) -> AveragedModel | None:
 
 def build_callables(state: TrainState, config: TrainConfig, device: torch.device) -> Callables:
     """The networks as functions, compiled if the settings say so."""
-    stages, score, features = state.generator.stages, state.discriminator.forward, None
+    learn, score, features = state.generator.learn, state.discriminator.forward, None
     if config.perceptual:
-        features = load_features(config.perceptual).to(device).forward
+        plain = config.feature_layers == "rising"
+        features = load_features(config.perceptual, normalise=not plain).to(device).forward
     if config.compile:
-        stages, score = torch.compile(stages), torch.compile(score)
+        learn, score = torch.compile(learn), torch.compile(score)
         features = torch.compile(features) if features is not None else None
-    return Callables(stages, score, features)
+    return Callables(learn, score, features)
 
 
 def shared(callables: Callables, state: TrainState, ranks: Ranks) -> Callables:
@@ -100,8 +128,8 @@ def shared(callables: Callables, state: TrainState, ranks: Ranks) -> Callables:
         return callables
     return replace(
         callables,
-        stages=ranks.learner(state.generator, callables.stages),
+        learn=ranks.learner(state.generator, callables.learn),
         score=ranks.learner(state.discriminator, callables.score),
-        other_stages=callables.stages,
+        other_learn=callables.learn,
         other_score=callables.score,
     )

@@ -8,7 +8,7 @@ from core.config import PRESETS
 from core.errors import ConfigError
 from core.masks.drawn import KINDS, BrushStyle
 
-from .data.holes import FILE_KINDS, brush_style, parse_shares
+from .data.holes import FILE_KINDS, WHOLE, brush_style, parse_shares
 
 STYLE = BrushStyle()
 """Our brush as it is by default."""
@@ -47,13 +47,15 @@ class TrainConfig:
     brush_angle: tuple[float, float] = setting(STYLE.angle, "least and most turn, in half turns")
     holes: tuple[str, ...] = setting(
         ("brush=0.7", "box=0.15", "brush+box=0.15"),
-        f"kinds of masks and their shares; kinds: {', '.join((*KINDS, *FILE_KINDS))}; + joins",
+        f"kinds of masks and their shares; kinds: {', '.join((*KINDS, *FILE_KINDS, WHOLE))}; "
+        "+ joins",
     )
     mask_folder: Path | None = setting(None, "own masks for the kind folder, white = hole")
     labels: Path | None = setting(
         None, "label maps for the kind segments (default: those beside the pictures, KEY.seg.png)"
     )
     sketch_share: float = setting(0.5, "share of the samples that get lines in the hole")
+    color_share: float = setting(0.5, "share of the samples that get colour strokes in the hole")
     lines: Literal["detector", "canny"] = setting(
         "detector",
         "how lines are drawn where no side file (KEY.edge.png, KEY.landmarks.json) has them",
@@ -72,17 +74,42 @@ class TrainConfig:
     warmup: int = setting(0, "updates over which both learning rates rise from almost 0")
     lr_end: float = setting(0.0, "with a schedule: share of the learning rates left at --steps")
     clip: float = setting(0.0, "longest gradient of each network, as a norm; 0 = any")
+    gan: Literal["hinge", "linear", "multiscale"] = setting(
+        "hinge",
+        "adversarial game: hinge = SN-PatchGAN of DeepFillv2; linear = that of SC-FEGAN, with "
+        "gradient penalty; multiscale = that of SPADE",
+    )
+    d_width: int = setting(64, "channels of the discriminator's first layer")
     gan_weight: float = setting(1.0, "weight of the adversarial loss; 0 = no discriminator")
     gan_start: int = setting(0, "steps of warm-up before the discriminator joins")
-    l1: Literal["picture", "areas"] = setting(
-        "picture", "picture = mean over all pixels (paper); areas = hole and known area apart"
+    penalty_weight: float = setting(10.0, "with --gan linear: weight of the gradient penalty")
+    drift_weight: float = setting(0.001, "with --gan linear: weight of the squared true scores")
+    matching_weight: float = setting(10.0, "with --gan multiscale: weight of matched features")
+    kl_weight: float = setting(0.05, "weight of the KL divergence of a network that encodes styles")
+    l1: Literal["picture", "weighted", "areas"] = setting(
+        "picture",
+        "picture = mean over all pixels (DeepFillv2); weighted = the same, hole and known pixels "
+        "weighing differently (partial convolution, SC-FEGAN); areas = hole and known area apart",
     )
-    hole_weight: float = setting(1.0, "with --l1 areas: weight of the mean over the hole")
-    known_weight: float = setting(0.3, "with --l1 areas: weight of the mean over the known area")
+    l1_weight: float = setting(1.0, "weight of all L1 terms; 0 = none")
+    hole_weight: float = setting(1.0, "with --l1 weighted or areas: weight of the hole")
+    known_weight: float = setting(0.3, "with --l1 weighted or areas: weight of what is known")
     coarse_weight: float = setting(1.0, "weight of the coarse stage's L1 beside the refined one")
-    perceptual: Path | None = setting(None, "feature network (.safetensors) for a perceptual term")
+    tv_weight: float = setting(0.0, "weight of the total variation in and just round the hole")
+    perceptual: Path | None = setting(
+        None, "feature network (VGG16, VGG19, ...) for perceptual and style terms; none = no terms"
+    )
+    features_of: Literal["completed", "output", "both"] = setting(
+        "completed", "whose features those terms compare with the true picture's"
+    )
+    feature_layers: Literal["equal", "rising"] = setting(
+        "equal", "rising = deeper layers weigh more, VGG fed without normalisation (SPADE)"
+    )
     perceptual_weight: float = setting(0.1, "weight of the perceptual term")
     style_weight: float = setting(0.0, "weight of the style term, on the --perceptual features")
+    freeze_norm: bool = setting(
+        False, "keep the encoder's batch normalisation as it is (fine-tuning partial convolution)"
+    )
     ema: float = setting(0.999, "decay of the averaged weights; 0 = none")
     bf16: bool = setting(False, "bfloat16 autocast")
     channels_last: bool = setting(False, "channels-last memory format")
@@ -120,8 +147,6 @@ class TrainConfig:
         parse_shares(self.holes)
         if self.crop < 64 or self.crop % 8:
             raise ConfigError(f"--crop is {self.crop}; it must be a multiple of 8, at least 64")
-        if self.style_weight and self.perceptual is None:
-            raise ConfigError("--style-weight needs features; name their file with --perceptual")
         for names, low, high in RANGES:
             for name in names.split():
                 value = getattr(self, name)
@@ -144,15 +169,16 @@ class TrainConfig:
 RANGES: tuple[tuple[str, float, float], ...] = (
     ("steps batch accumulate log_every sample_every save_every keep", 1, 10**9),
     ("gan_start warmup workers cache_mib seed", 0, 10**9),
-    ("zoom colour_jitter sketch_share line_drop lr_end", 0, 1),
+    ("zoom colour_jitter sketch_share color_share line_drop lr_end", 0, 1),
     ("line_shift", 0, 16),
     ("prefetch shard_window", 1, 10**6),
     ("cache_gib", 0, 10**6),
     ("ema beta1 beta2", 0, 0.999999),
     ("brush", 0.1, 4),
     ("lr d_lr", 1e-9, 1),
-    ("gan_weight hole_weight known_weight coarse_weight perceptual_weight", 0, 1e6),
-    ("style_weight", 0, 1e6),
+    ("gan_weight hole_weight known_weight coarse_weight perceptual_weight l1_weight", 0, 1e6),
+    ("style_weight penalty_weight drift_weight matching_weight kl_weight tv_weight", 0, 1e6),
+    ("d_width", 4, 1024),
     ("explosion clip", 0, 1e9),
 )
 """Settings, smallest and largest value."""

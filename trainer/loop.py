@@ -20,6 +20,7 @@ from .config import TrainConfig
 from .data.samples import Batch, Samples, batches, find_pictures, to_batch
 from .guard import Breakdown, Guard, explained
 from .ranks import Ranks, process_group, restarts
+from .recipes import recipe
 from .run import Detour, Run
 from .schedule import rate_factor, set_rate
 from .step import Callables, TrainState, train_step
@@ -101,12 +102,16 @@ def prepare(config: TrainConfig, ranks: Ranks, *, resume: bool) -> Training:
                 f"{furthest}; all of them need the same folder --out"
             )
     callables = shared(callables, state, ranks)
+    wanted = "features_of" in recipe(config.preset, config.init)
+    if wanted and config.perceptual is None and ranks.first:
+        sys.stderr.write("note: no --perceptual network, so no perceptual and no style term\n")
     return Training(config, ranks, run, samples, state, callables, detour, shown)
 
 
 def _shown_batch(samples: Samples, ranks: Ranks) -> Batch:
-    shown = [samples[k] for k in range(SAMPLES_SHOWN)]
-    return to_batch(*(part.to(ranks.device) for part in default_collate(shown)))
+    shown = default_collate([samples[k] for k in range(SAMPLES_SHOWN)])
+    moved = {name: part.to(ranks.device) for name, part in shown.items()}
+    return to_batch(moved, samples.contract)
 
 
 def advance(training: Training, stop: list[int]) -> int:
@@ -243,7 +248,7 @@ def formatted(batch: Batch, config: TrainConfig) -> Batch:
     """In the memory format of the settings."""
     if not config.channels_last:
         return batch
-    return Batch(*(part.contiguous(memory_format=torch.channels_last) for part in batch))
+    return batch.map(lambda part: part.contiguous(memory_format=torch.channels_last))
 
 
 @contextmanager

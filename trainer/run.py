@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.contract import Contract
 from core.errors import TrainingError
 from core.files import plain, whole_file
 from core.image import save_pixels
+from core.semantic import paint_labels
 from core.weights import save_weights
 
 from .config import TrainConfig
@@ -158,16 +160,18 @@ class Run:
     def sample(self, state: TrainState, batch: Batch) -> Tensor:
         """A grid (1, 3, H, W) in [0, 1]: one row per picture, written to samples/.
 
-        Columns: hole, lines, each stage's fill, completed, true.
+        Columns: hole, guides that can be seen, each stage's fill, completed, true.
         """
         generator = state.best
         training = generator.training
         fills = generator.eval().stages(*network_inputs(generator, batch))
         generator.train(training)
-        masked = batch.image * (1 - batch.mask) + batch.mask
-        lines = (batch.sketch * 2 - 1).expand_as(batch.image)
-        columns = [masked, lines, *fills, complete(fills[-1], batch), batch.image]
-        rows = torch.cat([(column.clamp(-1, 1) + 1) / 2 for column in columns], dim=-1)
+        masked = batch.image * (1 - batch.mask) + batch.mask * generator.contract.output.high
+        pictures = [masked, *fills, complete(fills[-1], batch), batch.image]
+        low, high = generator.contract.output.low, generator.contract.output.high
+        columns = [((picture - low) / (high - low)).clamp(0, 1) for picture in pictures]
+        columns[1:1] = shown_guides(generator.contract, batch)
+        rows = torch.cat(columns, dim=-1)
         grid = torch.cat(list(rows), dim=-2)[None].float().cpu()
         save_pixels(self.folder / "samples" / f"{state.step:09d}.png", grid)
         return grid
@@ -190,6 +194,20 @@ class Run:
             return [json.loads(line) for line in content.splitlines()]
         except (OSError, ValueError) as problem:
             raise TrainingError(f"{path} is damaged ({problem}); mend or delete it") from None
+
+
+def shown_guides(contract: Contract, batch: Batch) -> list[Tensor]:
+    """Lines, colours and maps of labels as pictures (N, 3, H, W) in [0, 1]."""
+    shown = []
+    for port in contract.guides:
+        guide = batch.guides[port.name]
+        if port.kind == "labels":
+            labels = guide.argmax(dim=1, keepdim=True)
+            shown.append(paint_labels(labels, port.palette).to(guide.device))
+        elif port.kind == "map":
+            low = guide if port.channels == 1 else (guide - port.low) / (port.high - port.low)
+            shown.append((low * batch.mask).expand_as(batch.image))
+    return shown
 
 
 def _check_same(path: Path, config: TrainConfig) -> None:

@@ -170,7 +170,7 @@ def made_up_batch(count: int, side: int, device: torch.device) -> Batch:
     mask = torch.zeros(count, 1, side, side)
     mask[..., side // 4 : -(side // 4), side // 4 : -(side // 4)] = 1
     sketch = (torch.rand(count, 1, side, side) > 0.95).float() * mask
-    return Batch(image.to(device), mask.to(device), sketch.to(device))
+    return Batch(image, mask, {"sketch": sketch}).map(lambda part: part.to(device))
 
 
 def make_pictures(folder: Path) -> None:

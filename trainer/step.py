@@ -1,4 +1,4 @@
-"""What one update does: the discriminator learns, then the generator."""
+"""What one update does: the discriminator and the generator learn, each from its own loss."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from core.losses import hinge_d, hinge_g, masked_l1, perceptual_l1, style_l1
 from core.models.base import Generator
 
+from .adversary import (
+    discriminator_loss,
+    full_precision,
+    generator_loss,
+    judge,
+    matching,
+    penalties,
+    seen_guides,
+)
 from .config import TrainConfig
 from .data.samples import Batch
 from .ranks import ALONE, Ranks, sharing
+from .terms import Filled, terms
 
 
 @dataclass
@@ -52,27 +61,21 @@ class TrainState:
         return averaged
 
 
+Learn = Callable[..., tuple[tuple[Tensor, ...], dict[str, Tensor]]]
+"""As `Generator.learn`."""
+
+
 @dataclass(frozen=True)
 class Callables:
     """The networks as they are run: the modules of the state, compiled or shared or neither."""
 
-    stages: Callable[..., tuple[Tensor, ...]]
-    score: Callable[..., Tensor]
+    learn: Learn
+    score: Callable[..., Any]
     features: Callable[[Tensor], list[Tensor]] | None
-    other_stages: Callable[..., tuple[Tensor, ...]] | None = None
-    """For passes in which the generator does not learn; None = `stages`."""
-    other_score: Callable[..., Tensor] | None = None
+    other_learn: Learn | None = None
+    """For passes in which the generator does not learn; None = `learn`."""
+    other_score: Callable[..., Any] | None = None
     """For passes in which the discriminator does not learn; None = `score`."""
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A micro-batch and what the generator makes of it."""
-
-    batch: Batch
-    guides: list[Tensor]
-    fills: tuple[Tensor, ...]
-    completed: Tensor
 
 
 def train_step(
@@ -82,19 +85,25 @@ def train_step(
     config: TrainConfig,
     ranks: Ranks = ALONE,
 ) -> dict[str, Tensor]:
-    """One discriminator update, then one generator update; returns detached scalars.
+    """One update of each network; returns detached scalars.
 
     Gradients and losses are means over `batches`, micro-batches of equal size, and gradients also
     over processes: up to rounding they are those of all the pictures in one batch.
     """
-    # One micro-batch is filled once for both updates. Several are filled once for each: keeping
-    # the graphs of them all would cost the memory that they are there to save.
-    once = fill(state, run.stages, batches[0], config) if len(batches) == 1 else None
     losses: dict[str, Tensor] = {}
-    if adversarial(state, config):
-        losses |= update_discriminator(state, run, batches, once, config)
     areas = mean_areas(batches, ranks) if config.l1 == "areas" else None
-    losses |= update_generator(state, run, batches, once, config, areas)
+    if config.gan == "multiscale":
+        # As the release of SPADE: the generator first, then the discriminator on pictures anew.
+        losses |= update_generator(state, run, batches, None, config, areas)
+        if adversarial(state, config):
+            losses |= update_discriminator(state, run, batches, None, config)
+    else:
+        # One micro-batch is filled once for both updates. Several are filled once for each: keeping
+        # the graphs of them all would cost the memory that they are there to save.
+        once = fill(state, run.learn, batches[0], config) if len(batches) == 1 else None
+        if adversarial(state, config):
+            losses |= update_discriminator(state, run, batches, once, config)
+        losses |= update_generator(state, run, batches, once, config, areas)
     if state.average is not None:
         state.average.update_parameters(state.generator)
     state.step += 1
@@ -108,22 +117,25 @@ def update_discriminator(
     once: Filled | None,
     config: TrainConfig,
 ) -> dict[str, Tensor]:
-    """One step of the discriminator. The generator is a constant here, hence the detach.
-
-    One forward pass over true and completed pictures, as the official code has it: one power
-    iteration for both.
-    """
+    """One step of the discriminator. The generator is a constant here, hence the detach."""
     state.discriminator.requires_grad_(True)
     state.d_optimizer.zero_grad(set_to_none=True)
     means: dict[str, Tensor] = {}
     for batch, last in in_turn(batches, state.discriminator):
         with torch.no_grad():
-            filled = once or fill(state, run.other_stages or run.stages, batch, config)
-        pictures = torch.cat([batch.image, filled.completed.detach()])
+            filled = once or fill(state, run.other_learn or run.learn, batch, config)
+        completed = filled.completed.detach()
+        guides = seen_guides(batch, state.generator.contract)
+        losses: dict[str, Tensor] = {}
         with sharing(run.score, last=last):
-            loss = hinge_d(*scores(run.score, pictures, filled, config))
-            (loss / len(batches)).backward()
-        add(means, {"d": loss}, len(batches))
+            real, fake = judge(run.score, [batch.image, completed], batch.mask, guides, config)
+            losses["d"] = total = discriminator_loss(real, fake, config)
+            more = penalties(state.discriminator, real, batch, completed, guides, config)
+            for name, value in more.items():
+                losses[name] = value
+                total = total + getattr(config, f"{name}_weight") * value
+            (total / len(batches)).backward()
+        add(means, losses, len(batches))
     descend(state.d_optimizer, config.clip)
     return means
 
@@ -141,16 +153,16 @@ def update_generator(
     state.g_optimizer.zero_grad(set_to_none=True)
     means: dict[str, Tensor] = {}
     for batch, last in in_turn(batches, state.discriminator):
-        with sharing(run.stages, last=last):
-            filled = once or fill(state, run.stages, batch, config)
+        with sharing(run.learn, last=last):
+            filled = once or fill(state, run.learn, batch, config)
             losses: dict[str, Tensor] = {}
-            total = reconstruction(filled.fills, batch, config, losses, areas)
-            total = total + feature_terms(run, filled, config, losses)
+            total = terms(filled, run.features, config, losses, areas)
             if adversarial(state, config):
-                score = run.other_score or run.score
-                (fake,) = scores(score, filled.completed, filled, config)
-                losses["g_adversarial"] = hinge_g(fake)
-                total = total + config.gan_weight * losses["g_adversarial"]
+                found = deceive(state, run, filled, config)
+                total = total + config.gan_weight * found["g_adversarial"]
+                if "matching" in found:
+                    total = total + config.matching_weight * found["matching"]
+                losses |= found
             losses["g"] = total
             (total / len(batches)).backward()
         add(means, losses, len(batches))
@@ -158,20 +170,33 @@ def update_generator(
     return means
 
 
+def deceive(
+    state: TrainState, run: Callables, filled: Filled, config: TrainConfig
+) -> dict[str, Tensor]:
+    """The generator's side of the game, unweighted."""
+    score = run.other_score or run.score
+    batch = filled.batch
+    guides = seen_guides(batch, state.generator.contract)
+    if config.gan != "multiscale":
+        (fake,) = judge(score, [filled.completed], batch.mask, guides, config)
+        return {"g_adversarial": generator_loss(fake)}
+    pictures = [batch.image, filled.completed]
+    real, fake = judge(score, pictures, batch.mask, guides, config)
+    return {"g_adversarial": generator_loss(fake), **matching(real, fake, config)}
+
+
 def adversarial(state: TrainState, config: TrainConfig) -> bool:
     """Whether the discriminator takes part in the update to come."""
     return config.gan_weight > 0 and state.step >= config.gan_start
 
 
-def fill(
-    state: TrainState, stages: Callable[..., tuple[Tensor, ...]], batch: Batch, config: TrainConfig
-) -> Filled:
-    """Run the generator on a micro-batch; fills are float32."""
-    with autocast(batch.image, config):
-        fills = stages(*network_inputs(state.generator, batch))
-    fills = tuple(fill.float() for fill in fills)
-    guides = [getattr(batch, port.name) for port in state.generator.contract.guides]
-    return Filled(batch, guides, fills, complete(fills[-1], batch))
+def fill(state: TrainState, learn: Learn, batch: Batch, config: TrainConfig) -> Filled:
+    """Run the generator on a micro-batch."""
+    with torch.autocast(batch.image.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+        fills, extras = learn(batch.image, *network_inputs(state.generator, batch))
+    fills = tuple(map(full_precision, fills))
+    extras = {name: full_precision(value) for name, value in extras.items()}
+    return Filled(batch, fills, extras, complete(fills[-1], batch))
 
 
 def in_turn(batches: Sequence[Batch], discriminator: nn.Module) -> Iterator[tuple[Batch, bool]]:
@@ -200,65 +225,9 @@ def mean_areas(batches: Sequence[Batch], ranks: Ranks) -> tuple[Tensor, Tensor]:
     return hole, known
 
 
-def reconstruction(
-    fills: tuple[Tensor, ...],
-    batch: Batch,
-    config: TrainConfig,
-    losses: dict[str, Tensor],
-    areas: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
-    """L1 of every stage; the last one counts whole, the earlier ones `coarse_weight`.
-
-    `areas`: as `masked_l1` takes them, where `config.l1` is by areas.
-    """
-    total = torch.zeros((), device=batch.image.device)
-    for i, fill in enumerate(fills):
-        last = i == len(fills) - 1
-        if config.l1 == "picture":
-            loss = (fill - batch.image).abs().mean()
-        else:
-            known, hole = config.known_weight, config.hole_weight
-            loss = masked_l1(fill, batch.image, batch.mask, known=known, hole=hole, areas=areas)
-        losses["l1_refined" if last else "l1_coarse"] = loss
-        total = total + loss * (1.0 if last else config.coarse_weight)
-    return total
-
-
-def feature_terms(
-    run: Callables, filled: Filled, config: TrainConfig, losses: dict[str, Tensor]
-) -> Tensor:
-    """The perceptual and the style term, weighted, of completed pictures; 0 without features."""
-    total = torch.zeros((), device=filled.completed.device)
-    if run.features is None or not (config.perceptual_weight or config.style_weight):
-        return total
-    with autocast(filled.completed, config):
-        features = run.features(torch.cat([filled.completed, filled.batch.image]))
-    halves = [layer.float().chunk(2) for layer in features]
-    mine, true = [a for a, _ in halves], [b for _, b in halves]
-    if config.perceptual_weight:
-        losses["perceptual"] = perceptual_l1(mine, true)
-        total = total + config.perceptual_weight * losses["perceptual"]
-    if config.style_weight:
-        losses["style"] = style_l1(mine, true)
-        total = total + config.style_weight * losses["style"]
-    return total
-
-
-def scores(
-    score: Callable[..., Tensor], images: Tensor, filled: Filled, config: TrainConfig
-) -> tuple[Tensor, ...]:
-    """Discriminator scores, one tensor per batch in `images`."""
-    count = len(images) // len(filled.batch.image)
-    given = (filled.batch.mask, *filled.guides)
-    mask, *drawn = (part.repeat(count, 1, 1, 1) for part in given)
-    with autocast(images, config):
-        found = score(images, mask, *drawn)
-    return found.float().chunk(count)
-
-
 def network_inputs(generator: Generator, batch: Batch) -> tuple[Tensor, ...]:
     """The batch in the order of the generator's contract."""
-    return tuple(getattr(batch, port.name) for port in generator.contract.inputs)
+    return (batch.image, batch.mask, *(batch.guides[p.name] for p in generator.contract.guides))
 
 
 def complete(filled: Tensor, batch: Batch) -> Tensor:
@@ -278,8 +247,3 @@ def add(means: dict[str, Tensor], losses: dict[str, Tensor], count: int) -> None
     """Add the losses of one of `count` micro-batches to their means."""
     for name, loss in losses.items():
         means[name] = means.get(name, torch.zeros_like(loss)).detach() + loss.detach() / count
-
-
-def autocast(x: Tensor, config: TrainConfig) -> torch.autocast:
-    """bfloat16 where the settings ask for it."""
-    return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=config.bf16)

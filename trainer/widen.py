@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from core.config import DeepFillConfig
+from core.contract import Contract
 from core.errors import WeightsError
 from core.models.base import Generator
-from core.registry import build_generator
+from core.registry import build_generator, contract_of
 from core.weights import load_weights, read_info
 
 
@@ -19,6 +20,11 @@ def initial_config(path: Path, preset: Any) -> Any:
     found = read_info(path).config
     wider = _is_deepfill(found, sketch=False) and _is_deepfill(preset, sketch=True)
     return replace(found, sketch=True) if wider else found
+
+
+def initial_contract(path: Path | None, preset: Any) -> Contract:
+    """The contract of the network that a run trains: of the weights at `path`, or of the preset."""
+    return contract_of(initial_config(path, preset) if path else preset)
 
 
 def initial_generator(path: Path, preset: Any) -> Generator:

@@ -29,6 +29,13 @@ class Backend(Protocol):
         """As `run`, from a given first fill; only where `contract.refines`."""
         ...
 
+    def encode(self, picture: Tensor) -> Tensor:
+        """The vector (N, channels) of a reference picture (N, 3, h, w), as the port image has it.
+
+        Only where a port of the contract is `encoded`.
+        """
+        ...
+
 
 def choose_device(name: str = "") -> torch.device:
     """The device called `name`, or the best there is. Raises BackendError if it is not there."""

@@ -35,5 +35,10 @@ class TorchBackend:
         filled = self.generator.refine(*self._moved((first_fill, *inputs)))
         return filled.to(inputs[0].device)
 
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> Tensor:
+        """The vector of a reference picture (N, 3, h, w), as the port image has it."""
+        return self.generator.encode(*self._moved((picture,))).to(picture.device)
+
     def _moved(self, tensors: tuple[Tensor, ...]) -> list[Tensor]:
         return [tensor.to(self.device) for tensor in tensors]

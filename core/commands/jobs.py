@@ -1,8 +1,8 @@
 """Filling files: one picture or a folder, each with its mask, and a line of report for each."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,14 @@ from ..image import (
     Picture,
     alpha_mask,
     colour_mask,
-    read_guide,
     read_mask,
     read_picture,
     write_picture,
 )
 from ..image.write import SUFFIXES, pictures_below
+from ..palette import Palette
 from ..pipeline import Inpainter
-
-MASK_ENDINGS = (".mask", "_mask", "-mask")
-SKETCH_ENDINGS = (".sketch", "_sketch", "-sketch")
-"""What may stand after the name of a picture in the name of its mask or sketch."""
+from .guides import MASK_ENDINGS, Reading, find_partner, is_side_file, own_guides, read_guides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +59,10 @@ class Job:
     image: Path
     mask: MaskSource
     output: Path
-    sketch: Path | None = None
+    guides: Mapping[str, Path] = field(default_factory=dict)
+    """By port."""
+    palette: Palette | None = None
+    """Of coloured maps of labels; None = the network's."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Filled:
     mask: Tensor
     completed: Tensor
     guides: dict[str, Tensor]
-    """What was drawn, by port."""
+    """What was given, by port."""
     seconds: float
     """In the network and the pipeline, files not counted."""
 
@@ -82,11 +82,8 @@ def fill_file(inpainter: Inpainter, job: Job) -> Filled:
     """Fill one file and write the result. Raises InpaintError; then nothing was written."""
     picture = read_picture(job.image)
     mask = job.mask.read(picture)
-    guides: dict[str, Tensor] = {}
-    if job.sketch is not None:
-        guides["sketch"] = read_guide(
-            job.sketch, picture.size, channels=1, rescale=job.mask.rescale
-        )
+    reading = Reading(size=picture.size, rescale=job.mask.rescale, palette=job.palette)
+    guides = read_guides(job.guides, inpainter.backend.contract, reading)
     started = time.perf_counter()
     completed = inpainter(picture.pixels, mask, **guides)
     seconds = time.perf_counter() - started
@@ -101,7 +98,10 @@ def fill_file(inpainter: Inpainter, job: Job) -> Filled:
 def report_line(job: Job, **facts: Any) -> dict[str, Any]:
     """One line of the report, plain values."""
     mask = str(job.mask.path) if job.mask.path else job.mask.colour or "alpha"
-    return {"image": str(job.image), "mask": mask, "output": str(job.output), **facts}
+    line: dict[str, Any] = {"image": str(job.image), "mask": mask, "output": str(job.output)}
+    if job.guides:
+        line["guides"] = {name: str(path) for name, path in job.guides.items()}
+    return line | facts
 
 
 def attempt(inpainter: Inpainter, job: Job) -> dict[str, Any]:
@@ -121,27 +121,31 @@ def attempt(inpainter: Inpainter, job: Job) -> dict[str, Any]:
 
 
 def pair_folder(
-    images: Path, masks: MaskSource, output: Path, *, sketch: Path | None = None
+    images: Path,
+    masks: MaskSource,
+    output: Path,
+    *,
+    guides: Mapping[str, Path],
+    palette: Palette | None = None,
 ) -> Iterator[Job]:
-    """A job per picture below `images`; masks and sketches are found by its relative name.
+    """A job per picture below `images`; masks and guides are found by its relative name.
 
-    The mask of a/b.jpg is a/b, a/b.mask, a/b_mask or a/b-mask with any picture suffix below the
-    folder of masks; a mask that is one file serves every picture. A picture without mask gives a
-    job whose mask is missing, so that it is reported and not passed over.
+    The mask of a/b.jpg is a/b.mask, a/b_mask, a/b-mask or a/b with any picture suffix below the
+    folder of masks, its sketch a/b.sketch, ..., a/b, and so on; what is one file serves every
+    picture. A picture without mask gives a job whose mask is missing, so that it is reported and
+    not passed over.
     """
     for image in picture_files(images):
-        if image.stem.endswith((*MASK_ENDINGS, *SKETCH_ENDINGS)):
-            continue  # it lies beside its picture and is not itself one to fill
+        if is_side_file(image):
+            continue
         name = image.relative_to(images)
         if output.resolve() in image.resolve().parents:
             continue  # a result of an earlier run
-        source, lines = masks, sketch
+        source = masks
         if masks.path is not None and masks.path.is_dir():
             source = replace(masks, path=find_partner(image, masks.path / name, MASK_ENDINGS))
-        if sketch is not None and sketch.is_dir():
-            partner = find_partner(image, sketch / name, SKETCH_ENDINGS)
-            lines = partner if partner.exists() else None
-        yield Job(image=image, mask=source, output=output / name, sketch=lines)
+        own = own_guides(image, name, guides)
+        yield Job(image=image, mask=source, output=output / name, guides=own, palette=palette)
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -153,13 +157,3 @@ def picture_files(folder: Path) -> list[Path]:
     if not found:
         raise ImageError(f"no pictures in {folder}; it needs files ending in {', '.join(SUFFIXES)}")
     return found
-
-
-def find_partner(image: Path, beside: Path, endings: tuple[str, ...]) -> Path:
-    """The file named like `beside` but for ending and suffix; a missing path if there is none."""
-    for ending in ("", *endings):
-        for suffix in SUFFIXES:
-            candidate = beside.with_name(beside.stem + ending + suffix)
-            if candidate.is_file() and not candidate.samefile(image):
-                return candidate
-    return beside.with_suffix(".png")

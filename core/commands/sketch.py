@@ -16,11 +16,12 @@ from ..errors import ConfigError, ImageError, InpaintError
 from ..image import read_picture, save_pixels
 from ..sketch.draw import KINDS, SOURCES, Drawer, draw_lines, open_drawer, strength_of
 from .folder import check_folder, say, work_through
-from .jobs import MASK_ENDINGS, SKETCH_ENDINGS, picture_files
+from .guides import is_side_file
+from .jobs import picture_files
 
 SUFFIX = "_edge"
 """What stands after the name of a picture in the name of its lines, as training looks for it."""
-SIDE_ENDINGS = (SUFFIX, ".edge", *MASK_ENDINGS, *SKETCH_ENDINGS)
+LINE_ENDINGS = (SUFFIX, ".edge")
 WORK_SIZE = 1024
 """Above it the detector, which learnt on pictures of 481 pixels, sees grain instead of outlines."""
 NOTHING = {"landmarks": "no face was found"}
@@ -93,12 +94,12 @@ def sketch(args: Namespace) -> int:
 
 
 def sketch_jobs(images: Path, output: Path, suffix: str) -> list[SketchJob]:
-    """A job per picture below `images`, but for masks, sketches and results of an earlier run."""
+    """A job per picture below `images`, but for masks, guides and results of an earlier run."""
     within = output.resolve() if output.resolve() != images.resolve() else None
     jobs = []
     for image in picture_files(images):
-        side_file = image.stem.endswith((*SIDE_ENDINGS, suffix) if suffix else SIDE_ENDINGS)
-        if not side_file and within not in image.resolve().parents:
+        lines = image.stem.endswith((*LINE_ENDINGS, suffix) if suffix else LINE_ENDINGS)
+        if not (lines or is_side_file(image)) and within not in image.resolve().parents:
             name = image.relative_to(images)
             jobs.append(SketchJob(image, output / name.with_name(f"{name.stem}{suffix}.png")))
     return jobs

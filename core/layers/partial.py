@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import full_precision
+
 EPSILON = 1e-8
 
 
@@ -36,17 +38,27 @@ class PartialConv2d(nn.Conv2d):
             valid = x.new_ones(1, 1, *x.shape[-2:])
         # The window sums of all channels are those of their sum: one channel instead of all.
         window = self.ones.numel() * valid.shape[1]
-        count = F.conv2d(
-            valid.sum(dim=1, keepdim=True),
-            self.ones.to(valid.dtype),
-            None,
-            self.stride,
-            self.padding,
-            self.dilation,
-        )
+        count = self._count(valid)
         updated = count.clamp(0, 1)
         ratio = window / (count + EPSILON) * updated
-        y = self._conv_forward(x * valid, self.weight, None) * ratio
+        y = self._conv_forward(x * valid, self.weight, None)
+        scaled = y * ratio
         if self.bias is not None:
-            y = (y + self.bias.view(1, -1, 1, 1)) * updated
-        return y, updated
+            scaled = (scaled + self.bias.view(1, -1, 1, 1)) * updated
+        return scaled.to(y.dtype), updated.to(valid.dtype)
+
+    def _count(self, valid: Tensor) -> Tensor:
+        """The valid values of each window: (N, C, H, W) -> (N, 1, h, w), float32 or float64.
+
+        Half precision has no room for them: it counts to 256 or to 2048, and holds no `EPSILON`.
+        """
+        wide = torch.promote_types(valid.dtype, torch.float32)
+        with full_precision(valid):
+            return F.conv2d(
+                valid.sum(dim=1, keepdim=True, dtype=wide),
+                self.ones.to(wide),
+                None,
+                self.stride,
+                self.padding,
+                self.dilation,
+            )

@@ -3,7 +3,7 @@
 The paper: "Semantic Image Synthesis with Spatially-Adaptive Normalization".
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -28,18 +28,18 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce
-
         world = dist.get_world_size()
-        own = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
-        mean, square = all_reduce(own) / world
-        variance = (square - mean.square()).clamp(min=0)
-        self._note(mean.detach(), variance.detach(), world * x.numel() // x.shape[1])
-        scale = (variance + self.eps).rsqrt()
-        x = (x - mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        # Sums over pixels are too long for half precision, and the mean square less the squared
+        # mean is too rough a variance for single.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean = SumOfProcesses.apply(wide.mean(dim=(0, 2, 3))) / world
+        centred = wide - mean.view(1, -1, 1, 1)
+        variance = SumOfProcesses.apply(centred.square().mean(dim=(0, 2, 3))) / world
+        self._note(mean.detach(), variance.detach(), world * x[:, 0].numel())
+        y = centred * (variance + self.eps).rsqrt().view(1, -1, 1, 1)
         if self.affine:
-            x = x * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
-        return x
+            y = y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return y.to(x.dtype)
 
     def _note(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Running statistics, with the unbiased variance as everywhere in PyTorch."""
@@ -52,8 +52,32 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
 
 
+class SumOfProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; the gradient is that of the sum of their losses."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # one for one
+        return SumOfProcesses.forward(ctx, gradient)
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """Each channel of each item by itself; 0 for a single pixel, which PyTorch's own refuses.
+
+    Shape: (N, C, H, W) -> the same
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x if x.shape[-2:].numel() == 1 else super().forward(x)
+
+
 NORMS = {
-    "instance": nn.InstanceNorm2d,
+    "instance": InstanceNorm2d,
     "batch": nn.BatchNorm2d,
     "syncbatch": SyncBatchNorm2d,
 }

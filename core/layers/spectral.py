@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import full_precision
+
 
 def power_iteration(matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """One round of algorithm 1: v from u, then u from v, both constants for the gradient.
@@ -28,15 +30,22 @@ class SpectralConv2d(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, **options: int | bool):
         super().__init__(in_channels, out_channels, kernel, **options)  # type: ignore[arg-type]
         matrix = self.weight.detach().flatten(1)
-        self.register_buffer("u", F.normalize(torch.randn(len(matrix)), dim=0))
-        self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
+        # One iteration, or a fresh layer in evaluation would divide by about nothing.
+        u, v = power_iteration(matrix, F.normalize(torch.randn(len(matrix)), dim=0))
+        self.register_buffer("u", u)
+        self.register_buffer("v", v)
 
     def forward(self, x: Tensor) -> Tensor:
+        with full_precision(x):
+            weight = self.weight / self._sigma()
+        return self._conv_forward(x, weight, self.bias)
+
+    def _sigma(self) -> Tensor:
+        """The largest singular value of the kernel as a matrix (out_channels, the rest), about."""
         matrix = self.weight.flatten(1)
         if self.training:
             u, v = power_iteration(matrix, self.u)
             self.u.copy_(u)
             self.v.copy_(v)
         # Copies: the next forward changes the buffers in place before the backward has used them.
-        sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
-        return self._conv_forward(x, self.weight / sigma, self.bias)
+        return torch.dot(self.u.clone(), matrix @ self.v.clone())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from PIL import ImageColor
 from torch import Tensor
 
+from ..crop import resize_drawn
 from ..errors import ConfigError, ImageError, ShapeError
 from ..image.modes import luma
 from ..image.read import Picture, read_picture
@@ -62,21 +63,21 @@ def read_guide(
     """Read a sketch (1 channel) or a colour drawing (3 channels) for a picture of `size`.
 
     Returns (1, channels, H, W) in [0, 1], 0 = nothing drawn. A sketch has light lines on dark;
-    where the file has transparency, its lines are what is opaque, of whatever colour. Colour is
-    dimmed by transparency. `rescale` fits another size, smoothly.
+    where the file has transparency, its lines are what is opaque, of whatever colour. Colour
+    strokes on transparent ground are laid over black. `rescale` fits another size, lines smoothly,
+    and strokes so that thin ones stay as bright.
     Raises ShapeError for another size without `rescale`, ImageError for a bad file.
     """
     if channels not in (1, 3):
         raise ShapeError(f"a guide file gives 1 or 3 channels, but {channels} are wanted")
     picture = read_picture(path)
     alpha = picture.alpha
-    drawn_in_alpha = alpha is not None and bool((alpha < 1).any())
     if channels == 3:
-        guide = picture.pixels if alpha is None else picture.pixels * alpha
-    elif alpha is not None and drawn_in_alpha:
-        guide = alpha
-    else:
-        guide = _light(picture)
+        color = picture.pixels if alpha is None else picture.pixels * alpha
+        check_size(path, color, size, rescale=rescale)
+        return resize_drawn(color, size)
+    drawn_in_alpha = alpha is not None and bool((alpha < 1).any())
+    guide = alpha if alpha is not None and drawn_in_alpha else _light(picture)
     return _fitted(path, guide, size, rescale=rescale, mode="bilinear")
 
 
@@ -84,17 +85,22 @@ def _light(picture: Picture) -> Tensor:
     return torch.from_numpy(np.clip(luma(picture.pixels[0].numpy()), 0, 1))[None, None]
 
 
-def _fitted(
-    path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool, mode: str
-) -> Tensor:
+def check_size(path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool) -> None:
+    """Raise ShapeError for a layer (..., H, W) of another size, unless it may be scaled."""
     height, width = layer.shape[-2:]
-    if (height, width) == tuple(size):
-        return layer
-    if not rescale:
+    if (height, width) != tuple(size) and not rescale:
         raise ShapeError(
             f"{path} is {height} x {width} pixels (height x width) but the picture is "
             f"{size[0]} x {size[1]}; give one of the same size or ask for rescaling (--scale-mask)"
         )
+
+
+def _fitted(
+    path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool, mode: str
+) -> Tensor:
+    check_size(path, layer, size, rescale=rescale)
+    if tuple(layer.shape[-2:]) == tuple(size):
+        return layer
     if mode == "bilinear":
         smooth = F.interpolate(layer, tuple(size), mode=mode, antialias=True)
         return smooth.clamp(0, 1)

@@ -53,8 +53,12 @@ class PConvUNet(Generator):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        return self.stages(image, mask)[0].clamp(0, 1)
+
+    def stages(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """What `forward` returns before values outside [0, 1] are cut off: these learn too."""
         normal = (image - self.mean) / self.deviation
-        return self.fill(normal, 1 - mask)[0] * self.deviation + self.mean
+        return (self.fill(normal, 1 - mask)[0] * self.deviation + self.mean,)
 
     def fill(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """The U-Net itself, on normalised pictures; valid (N, 1, H, W), 1 = known.

@@ -21,6 +21,8 @@ Report = Callable[[str, str], None]
 
 FILE_KINDS = ("folder", "segments")
 """Kinds that come from the user's files."""
+WHOLE = "whole"
+"""All of the picture, for networks that paint by a map of labels; not joined with others."""
 FULLEST = 0.95
 """Largest share of a training hole; with less around it nothing could be learnt."""
 TRIES = 20
@@ -40,11 +42,12 @@ def parse_shares(holes: Sequence[str]) -> list[tuple[tuple[str, ...], float]]:
     for text in holes:
         names, _, number = text.partition("=")
         kinds = tuple(names.split("+"))
-        unknown = [kind for kind in kinds if kind not in (*KINDS, *FILE_KINDS)]
+        known = (*KINDS, *FILE_KINDS) if len(kinds) > 1 else (*KINDS, *FILE_KINDS, WHOLE)
+        unknown = [kind for kind in kinds if kind not in known]
         if unknown:
             raise ConfigError(
                 f"--holes has {text!r}, but no kind is called {unknown[0]!r}; the kinds are "
-                f"{', '.join((*KINDS, *FILE_KINDS))}, joined by + where one mask has several"
+                f"{', '.join(known)}, joined by + where one mask has several"
             )
         try:
             share = float(number or 1)
@@ -87,6 +90,8 @@ class Holes:
         user give no mask.
         """
         kinds = self.kinds[random.choice(len(self.kinds), p=self.shares)]
+        if kinds == (WHOLE,):
+            return torch.ones(1, *self.size, dtype=torch.uint8)
         for _ in range(TRIES):
             mask = torch.zeros(1, 1, *self.size)
             for kind in kinds:

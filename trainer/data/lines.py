@@ -16,7 +16,6 @@ from core.masks.components import NEIGHBOURS, components
 from core.sketch.draw import Drawer, canny_lines, landmark_lines, lines_of, open_drawer
 
 from ..config import TrainConfig
-from ..widen import initial_config
 from .frame import Frame
 from .holes import Report
 from .sides import points, read_side, strength
@@ -35,7 +34,6 @@ class Lines:
 
     def __init__(self, config: TrainConfig):
         self.config = config
-        self.wanted = config.sketch_share > 0 and takes_sketch(config)
         self._drawer: Drawer | None = None
 
     def draw(
@@ -65,18 +63,11 @@ class Lines:
         if self.config.lines == "canny":
             high = random.uniform(0.25, 0.7)
             lines = canny_lines(image, low=0.4 * high, high=high)
-            _leave_cores_to_others()
+            leave_cores_to_others()
             return lines
         self._drawer = self._drawer or open_drawer(self.config.lines, device="cpu")
         found = self._drawer.strength(image[None].float() / 255)
         return lines_of(found, threshold=self._drawer.threshold * random.uniform(0.6, 1.4))[0]
-
-
-def takes_sketch(config: TrainConfig) -> bool:
-    """Whether the network of a run has a port for lines. Raises WeightsError for a bad `init`."""
-    network = config.network()
-    network = initial_config(config.init, network) if config.init else network
-    return getattr(network, "sketch", False)
 
 
 def by_hand(lines: Tensor, random: np.random.Generator, *, drop: float, shift: float) -> Tensor:
@@ -154,7 +145,7 @@ def _face_lines(content: bytes, frame: Frame) -> Tensor:
     return landmark_lines(points(content, frame), (frame.crop, frame.crop))
 
 
-def _leave_cores_to_others() -> None:
+def leave_cores_to_others() -> None:
     """OpenCV would start a thread per core in each worker."""
     if get_worker_info() is not None:
         sys.modules["cv2"].setNumThreads(1)

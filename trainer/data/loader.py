@@ -9,37 +9,76 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from core.contract import Contract, Port
 from core.errors import ConfigError, InpaintError
+from core.semantic import instance_edges, one_hot
 
 from ..config import TrainConfig
 
 
 class Batch(NamedTuple):
-    """image (N, 3, H, W) in [-1, 1], mask and sketch (N, 1, H, W) of 0 and 1; float32."""
+    """What an update learns from, float32: image (N, 3, H, W) and mask (N, 1, H, W), 1 = hole."""
 
     image: Tensor
+    """In the range of the network's own output."""
     mask: Tensor
-    sketch: Tensor
+    guides: dict[str, Tensor]
+    """By port, as the network takes them; maps are 0 outside the hole."""
+    chance: Tensor | None = None
+    """A number in [0, 1) for each item, (N,), for what a loss draws by chance."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Every picture-like tensor changed."""
+        guides = {name: change(x) if x.ndim == 4 else x for name, x in self.guides.items()}
+        return Batch(change(self.image), change(self.mask), guides, self.chance)
 
 
 class Sample(NamedTuple):
-    """A sample, and name and reason of every file that could not be used for it."""
+    """A sample, and name and reason of every file that could not be used for it.
 
-    parts: tuple[Tensor, Tensor, Tensor]
+    parts, uint8 but where said: image (3, crop, crop), mask (1, crop, crop), `chance` () float, and
+    by port: maps (C, crop, crop), 0 or 1 if binary, else 0 to 255; labels and instances (1, crop,
+    crop) int64; vectors (C,) float.
+    """
+
+    parts: dict[str, Tensor]
     skipped: list[tuple[str, str]]
 
 
 class Source(Protocol):
     """Samples by number."""
 
+    contract: Contract
+    """Of the network that they are for."""
+
     def sample(self, k: int) -> Sample:
         """Sample k. Raises InpaintError if none can be made."""
         ...
 
 
-def to_batch(image: Tensor, mask: Tensor, sketch: Tensor) -> Batch:
-    """uint8 samples -> what the networks take."""
-    return Batch(image.float() / 127.5 - 1, mask.float(), sketch.float() * mask)
+def to_batch(parts: dict[str, Tensor], contract: Contract) -> Batch:
+    """Samples, stacked -> what the network of `contract` takes.
+
+    Raises ConfigError for a label that it does not know.
+    """
+    mask = parts["mask"].float()
+    guides = {port.name: _guide(parts[port.name], port, mask) for port in contract.guides}
+    return Batch(_scaled(parts["image"], contract.output), mask, guides, parts["chance"])
+
+
+def _guide(x: Tensor, port: Port, mask: Tensor) -> Tensor:
+    if port.kind == "labels":
+        return one_hot(x, port)
+    if port.kind == "instances":
+        return instance_edges(x)
+    if port.kind == "vector":
+        return x
+    return (x.float() if port.binary else _scaled(x, port)) * mask
+
+
+def _scaled(x: Tensor, port: Port) -> Tensor:
+    """0 to 255 -> the range of the port."""
+    return x.float() / (255 / (port.high - port.low)) + port.low
 
 
 def micro_batch(config: TrainConfig, world: int) -> int:
@@ -80,7 +119,11 @@ def load(
                 raise loaded
             parts, damaged = loaded
             _tell(damaged, met, skipped)
-            yield to_batch(*(part.to(device, non_blocking=device.type == "cuda") for part in parts))
+            moved = {
+                name: part.to(device, non_blocking=device.type == "cuda")
+                for name, part in parts.items()
+            }
+            yield to_batch(moved, samples.contract)
     finally:
         # The workers end here, not when the last error that holds this frame is forgotten.
         del iterator, loader

@@ -17,9 +17,10 @@ from core.errors import ConfigError, TrainingError
 from core.image.exif import DAMAGE
 
 from ..config import TrainConfig
-from .frame import Frame, random_frame
+from ..widen import initial_contract
+from .frame import random_frame
+from .guides import Cut, Guides
 from .holes import Holes, Report
-from .lines import Lines
 from .loader import Batch, Sample, Slices, load, say_skipped, to_batch
 from .order import LocalOrder, Order, StreamOrder
 from .shards import ShardCache
@@ -36,7 +37,7 @@ MOST_ENLARGED = 4
 """If all pictures had to be enlarged by more than this to be cropped, nothing could be learnt."""
 
 
-class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class Samples(Dataset[dict[str, Tensor]]):
     """Sample k for every k >= 0: epochs of shuffled pictures without end."""
 
     def __init__(self, entries: Sequence[Entry], config: TrainConfig):
@@ -46,14 +47,15 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.config = config
         self.order = _order(self.pictures, config)
         self.holes = Holes(config)
-        self.lines = Lines(config)
+        self.contract = initial_contract(config.init, config.network())
+        self.guides = Guides(config, self.contract)
         self._cache: dict[Place, np.ndarray] = {}
         self._cached_bytes = 0
 
-    def __getitem__(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 tensors: image (3, crop, crop), mask and sketch (1, crop, crop).
+    def __getitem__(self, k: int) -> dict[str, Tensor]:
+        """The parts of a sample, as `Sample` says.
 
-        Raises TrainingError if no picture can be read.
+        Raises TrainingError if no picture can be read, ConfigError for an unknown label.
         """
         return self.sample(k).parts
 
@@ -69,7 +71,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
         entry, pixels = self._picture(k, report)
         # Each part draws from a sequence of its own: other masks leave the crops as they are.
-        look, hole, pen = (np.random.default_rng((self.config.seed, i, k)) for i in (1, 2, 3))
+        look, hole, loss = (np.random.default_rng((self.config.seed, i, k)) for i in (1, 2, 4))
         frame = random_frame(pixels.shape[:2], self.config.crop, self.config.zoom, look)
         image = frame.picture(pixels)
         if self.config.colour_jitter:
@@ -77,8 +79,9 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
             strength = self.config.colour_jitter * look.random()
             image = jitter_colours(image, look, strength=strength)
         mask = self.holes.draw(hole, lambda: read_side(entry.seg, labels, frame, report), report)
-        lines = self._lines(image, entry, frame, pen, report)
-        return Sample((image, mask, lines), skipped)
+        chance = torch.tensor(loss.random(), dtype=torch.float32)
+        parts = {"image": image, "mask": mask, "chance": chance}
+        return Sample(parts | self.guides.draw(k, Cut(image, entry, frame), report), skipped)
 
     def check(self) -> None:
         """Raise ConfigError for settings that cannot work with these pictures."""
@@ -94,6 +97,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 "--holes asks for segments, but no picture has a label map (KEY.seg.png); give "
                 "some, or a folder of them by --labels"
             )
+        self.guides.check(here)
         largest = max(map(_short_side, here[:: math.ceil(len(here) / LOOKED_AT)]), default=0)
         if 0 < largest * MOST_ENLARGED < crop:
             raise ConfigError(
@@ -104,13 +108,6 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def release(self) -> None:
         """Let go of shards that this process no longer reads."""
         self.order.release()
-
-    def _lines(
-        self, image: Tensor, entry: Entry, frame: Frame, random: np.random.Generator, report: Report
-    ) -> Tensor:
-        if not self.lines.wanted or random.random() >= self.config.sketch_share:
-            return torch.zeros_like(image[:1])
-        return self.lines.draw(image, entry, frame, random, report)
 
     def _picture(self, k: int, report: Report) -> tuple[Entry, np.ndarray]:
         """The picture in place k, or the next one that can be read."""

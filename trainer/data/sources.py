@@ -3,6 +3,7 @@
 Side files stand beside a picture KEY.jpg, in folders and in shards, and follow its crop:
   KEY.edge.png, KEY_edge.png             how strongly each pixel lies on a line, grey
   KEY.seg.png, KEY_seg.png               label map: a lossless picture of whole numbers
+  KEY.instances.png, KEY_instances.png   the same of numbers that differ from thing to thing
   KEY.landmarks.json, KEY_landmarks.json [[x, y], ...] in pixels of the upright picture
 """
 
@@ -22,7 +23,7 @@ from core.errors import TrainingError
 from core.image.exif import DAMAGE
 from core.image.write import SUFFIXES
 
-ROLES = {"edge": SUFFIXES, "seg": SUFFIXES, "landmarks": {".json"}}
+ROLES = {"edge": SUFFIXES, "seg": SUFFIXES, "instances": SUFFIXES, "landmarks": {".json"}}
 """What a side file may be, and its suffixes."""
 BLOCK = 512
 """Bytes of a block of a tar file."""
@@ -57,6 +58,7 @@ class Entry:
     place: Place
     edge: Place | None = None
     seg: Place | None = None
+    instances: Place | None = None
     landmarks: Place | None = None
 
     @property

@@ -1,0 +1,1 @@
+"""Released checkpoints of other projects: recognised by names and shapes, checked, converted."""
