@@ -100,6 +100,8 @@ class SpadeConfig:
     """What is modulated; syncbatch: over the pictures of all processes."""
     kernel: int = 3
     """Of the convolutions of the map."""
+    hidden: int = 128
+    """Channels between the map and its scales and shifts."""
     spectral: bool = True
     """Whether the convolutions of the blocks are spectrally normalised."""
     z_dim: int = 256
@@ -122,11 +124,13 @@ class SpadeConfig:
                 found = getattr(self, name)
                 raise ConfigError(f"{name} is {found!r}; it must be one of {choices}")
         least = 2 if self.upsampling == "most" else 1
-        if self.width < least or self.z_dim < 1 or not 0.1 <= self.aspect <= 10:
+        if self.width < least or min(self.z_dim, self.hidden) < 1:
             raise ConfigError(
-                f"width is {self.width}, z_dim {self.z_dim}, aspect {self.aspect}; needed are a "
-                f"width of at least {least}, one number of style and an aspect from 0.1 to 10"
+                f"width is {self.width}, z_dim {self.z_dim} and hidden {self.hidden}; needed are a "
+                f"width of at least {least}, and 1 of the others"
             )
+        if not 0.1 <= self.aspect <= 10:
+            raise ConfigError(f"aspect is {self.aspect}; it must be from 0.1 to 10")
         _check_size(self.native_size, 8)
 
 
@@ -188,7 +192,7 @@ PRESETS: dict[str, Any] = {
     "spade-vae": replace(STREETS, encoder=True),
     "spade-inpaint": replace(STREETS, encoder=True, context=True),
     "spade-small": replace(
-        STREETS, encoder=True, context=True, width=16, norm="batch", native_size=128
+        STREETS, encoder=True, context=True, width=16, hidden=32, norm="batch", native_size=128
     ),
 }
 """Ready configurations by name. "small" are those of the bundled weights, "tiny" for tests."""

@@ -1,6 +1,6 @@
 """Every network goes through the pipeline by its contract alone, with whatever guides it takes."""
 
-import resource
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -232,6 +232,7 @@ def test_a_style_is_looked_up_of_a_picture_or_taken_as_it_is():
 
 
 def test_a_map_of_many_labels_is_never_one_hot_at_the_size_of_the_picture():
+    resource = pytest.importorskip("resource")  # not on Windows
     backend = Recorder(SEMANTIC)
     labels = torch.randint(0, 184, (1, 1, 1500, 2000), dtype=torch.uint8)
     mask = torch.zeros(1, 1, 1500, 2000)
@@ -239,7 +240,8 @@ def test_a_map_of_many_labels_is_never_one_hot_at_the_size_of_the_picture():
     image = picture(1500, 2000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     Inpainter(backend)(image, mask, semantic=labels)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # of 2,200,000 kB
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 5e8  # bytes; one-hot it is 2.2e9
     seen = backend.runs[0]["semantic"]
     assert seen.shape == (1, 184, 64, 64)
     cut = labels[..., 708 - 32 : 708 + 32, 908 - 32 : 908 + 32]

@@ -303,8 +303,6 @@ def test_the_result_says_where_it_came_from_and_under_which_terms(tmp_path, caps
     about = read_info(tmp_path / "imported.safetensors").about
     assert "NVlabs/SPADE" in about["source"] and "Park et al. 2019" in about["paper"]
     assert about["terms"].startswith("CC BY-NC-SA 4.0")
-    import hashlib
-
     assert about["original"] == {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
     assert "CC BY-NC-SA 4.0" in capsys.readouterr().err
     assert main(["info", str(tmp_path / "imported.safetensors"), "--json"]) == 0

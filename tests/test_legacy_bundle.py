@@ -166,7 +166,7 @@ def test_what_cannot_be_read_is_said(tmp_path, options, says):
 def test_the_first_format_is_refused_with_what_to_do(tmp_path):
     """It is a single table, of slices of tensors."""
     (tmp_path / "model.ckpt").write_bytes(table([(b"", b"x"), (b"net/conv1/kernel", b"y")]))
-    with pytest.raises(WeightsError, match="first format.*save it anew by tf.train.Saver"):
+    with pytest.raises(WeightsError, match=r"first format.*save it anew by tf\.train\.Saver"):
         open_checkpoint(tmp_path / "model.ckpt")
 
 

@@ -199,7 +199,9 @@ def test_numbers_that_are_none_are_refused_with_their_name(tmp_path):
 
 def test_a_built_in_constant_that_is_another_is_refused(tmp_path):
     masks = {"enc_1.conv.mask_conv.weight": torch.full((2, 3, 7, 7), 0.5)}
-    with pytest.raises(WeightsError, match="enc_1.conv.mask_conv.weight is not what that network"):
+    with pytest.raises(
+        WeightsError, match=r"enc_1\.conv\.mask_conv\.weight is not what that network"
+    ):
         import_release(naoto(tmp_path, masks))
     vectors = Vectors("nipponjo_networks_pt")
     fuse = "stage2.contextual_attention.fuse_weight"
@@ -221,7 +223,7 @@ class Harmful:
 def test_a_pickle_never_runs_code(tmp_path, capsys, legacy):
     content = {"model": {"enc_1.conv.weight": torch.ones(1)}, "options": Harmful()}
     torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="to load those could run any code.*a state dict"):
+    with pytest.raises(WeightsError, match=r"to load those could run any code.*a state dict"):
         import_release(tmp_path / "x.pth")
     assert "must not run" not in capsys.readouterr().out
 
@@ -234,7 +236,7 @@ def test_a_cut_pytorch_file_is_damaged(tmp_path, legacy, share):
     torch.save(state, file, _use_new_zipfile_serialization=not legacy)
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(WeightsError, match="damaged|neither a PyTorch file") as caught:
+    with pytest.raises(WeightsError, match=r"damaged|neither a PyTorch file") as caught:
         import_release(file)
     assert "\n" not in str(caught.value)
 

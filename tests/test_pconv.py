@@ -214,6 +214,17 @@ def test_extreme_masks_give_finite_pictures_and_gradients(value):
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
+def test_where_nothing_is_known_nothing_becomes_known():
+    """All layers give 0 there, whatever their biases; for a picture that is the mean colour."""
+    network, (image, mask) = small().eval(), picture()
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 0.5)
+    filled, valid = network.fill(image, torch.zeros_like(mask))
+    assert not filled.any() and not valid.any()
+    expected = torch.tensor(MEAN).view(1, 3, 1, 1).expand_as(image)
+    torch.testing.assert_close(network(image, torch.ones_like(mask)), expected)
+
+
 def encoder_norms(network: PConvUNet) -> dict[str, Tensor]:
     state = network.state_dict()
     return {k: v.clone() for k, v in state.items() if k.startswith("enc") and ".bn." in k}

@@ -44,6 +44,21 @@ def test_a_preset_gives_the_shape_and_range_of_its_contract(name):
         assert len(generator.stages(*given)[-1]) == 2
 
 
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-tiny")])
+def test_each_architecture_runs_in_half_precision_and_trains_under_autocast(name):
+    torch.manual_seed(0)
+    generator = build_generator(PRESETS[name])
+    given = [example(port, 64, 96) for port in generator.contract.inputs]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fills, _ = generator.learn(given[0], *given)
+    sum(fill.float().square().sum() for fill in fills).backward()
+    assert all(p.grad.isfinite().all() for p in generator.parameters() if p.grad is not None)
+    exact = generator.eval()(*given)
+    rounded = generator.bfloat16()(*(x.bfloat16() for x in given))
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - exact).abs().mean() < 0.2 * exact.std()
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_learns_from_the_inputs_of_its_contract(name):
     config = PRESETS[name]

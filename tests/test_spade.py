@@ -276,7 +276,7 @@ def test_one_pixel_normalised_by_itself_is_0():
         {"upsampling": "less"},
         {"norm": "group"},
         {"kernel": 2},
-        {"width": 3},
+        {"width": 0},
         {"aspect": 0.0},
     ],
 )

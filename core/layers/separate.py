@@ -1,5 +1,6 @@
 """The gated layers of SC-FEGAN (Jo and Park 2019), as its released code computes them."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,7 +18,9 @@ def response_norm(x: Tensor) -> Tensor:
     """
     size = 2 * RADIUS + 1
     # PyTorch takes the mean of the squares where TensorFlow takes their sum, hence alpha = size.
-    return F.local_response_norm(x, size, alpha=float(size), beta=0.5, k=OFFSET)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision has no such operator
+    y = F.local_response_norm(wide, size, alpha=float(size), beta=0.5, k=OFFSET)
+    return y.to(x.dtype)
 
 
 class SeparateGatedConv2d(nn.Module):

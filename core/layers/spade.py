@@ -14,7 +14,6 @@ from .spectral import SpectralConv2d
 
 Norm = Literal["instance", "batch", "syncbatch"]
 """How features are normalised before the map modulates them; syncbatch: over all processes."""
-HIDDEN = 128
 SLOPE = 0.2
 
 
@@ -91,13 +90,15 @@ class Spade(nn.Module):
     x (N, channels, h, w), map (N, map_channels, H, W), shrunk to x by nearest -> as x
     """
 
-    def __init__(self, channels: int, map_channels: int, *, norm: Norm, kernel: int = 3):
+    def __init__(
+        self, channels: int, map_channels: int, *, norm: Norm, kernel: int = 3, hidden: int = 128
+    ):
         super().__init__()
         padding = kernel // 2
         self.param_free_norm = NORMS[norm](channels, affine=False)
-        self.shared = nn.Conv2d(map_channels, HIDDEN, kernel, padding=padding)
-        self.gamma = nn.Conv2d(HIDDEN, channels, kernel, padding=padding)
-        self.beta = nn.Conv2d(HIDDEN, channels, kernel, padding=padding)
+        self.shared = nn.Conv2d(map_channels, hidden, kernel, padding=padding)
+        self.gamma = nn.Conv2d(hidden, channels, kernel, padding=padding)
+        self.beta = nn.Conv2d(hidden, channels, kernel, padding=padding)
 
     def forward(self, x: Tensor, map: Tensor) -> Tensor:
         hidden = self.shared(nearest(map, x)).relu()
@@ -108,26 +109,26 @@ class SpadeBlock(nn.Module):
     """Residual block (appendix A, figure 10): normalise, activate, convolve, twice.
 
     With `spectral` the convolutions are spectrally normalised; those of the normalisation are not,
-    in the code of the release as here, though the paper says so.
+    in the code of the release as here, though the paper says so. `norm`: as `Spade` takes it.
 
     x (N, in_channels, h, w), map (N, map_channels, H, W) -> (N, out_channels, h, w)
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, map_channels: int, *, norm: Norm,
-        kernel: int = 3, spectral: bool = True,
+        self, in_channels: int, out_channels: int, map_channels: int, *,
+        spectral: bool = True, **norm: Any,
     ):  # fmt: skip
         super().__init__()
         middle = min(in_channels, out_channels)
         convolution = SpectralConv2d if spectral else nn.Conv2d
         self.conv_0 = convolution(in_channels, middle, 3, padding=1)
         self.conv_1 = convolution(middle, out_channels, 3, padding=1)
-        self.norm_0 = Spade(in_channels, map_channels, norm=norm, kernel=kernel)
-        self.norm_1 = Spade(middle, map_channels, norm=norm, kernel=kernel)
+        self.norm_0 = Spade(in_channels, map_channels, **norm)
+        self.norm_1 = Spade(middle, map_channels, **norm)
         self.conv_s: nn.Module | None = None
         if in_channels != out_channels:
             self.conv_s = convolution(in_channels, out_channels, 1, bias=False)
-            self.norm_s = Spade(in_channels, map_channels, norm=norm, kernel=kernel)
+            self.norm_s = Spade(in_channels, map_channels, **norm)
 
     def forward(self, x: Tensor, map: Tensor) -> Tensor:
         map = nearest(map, x)  # once for all

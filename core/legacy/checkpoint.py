@@ -1,6 +1,7 @@
 """Files of weights that were not written by this project, opened as names, shapes and numbers."""
 
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,12 @@ INNER = ("G", "model", "state_dict", "generator", "params")
 """Under which of its keys a file holds the weights of the generator; the first that is there."""
 ZIP = b"PK\x03\x04"
 """How files of torch.save begin since PyTorch 1.6; only these can be read part by part."""
+
+UNREADABLE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
+    AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
+"""What torch.load raises for damaged files, beside UnpicklingError: whatever the bytes lead to."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def open_torch(path: Path) -> Checkpoint:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as problem:
         raise WeightsError(_not_unpickled(path, problem)) from None
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as problem:
+    except UNREADABLE as problem:
         raise WeightsError(
             f"{path} is damaged or no file of weights ({_line(problem)}); get a fresh copy"
         ) from None

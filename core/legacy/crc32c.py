@@ -1,8 +1,9 @@
 """The checksum CRC-32C (Castagnoli), which TensorFlow's checkpoints carry, at the speed of numpy.
 
 A remainder is linear in what is divided. So a text is cut into lanes of equal length, all lanes go
-through a table, two bytes at a time, side by side, and their remainders are then joined pair by pair: the left one is
-moved on by the length of the right one (as zlib's crc32_combine does) and both are added.
+side by side through a table of two bytes, and their remainders are then joined pair by pair: the
+left one is moved on by the length of the right one (as zlib's crc32_combine does) and both are
+added.
 """
 
 from typing import Any

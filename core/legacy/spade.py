@@ -41,7 +41,15 @@ class Trained:
 
 RELEASED = {
     184: Trained("COCO-Stuff", True, True, "normal", 256, 1.0),
-    151: Trained("ADE20K", True, False, "normal", 256, 1.0),
+    # Its data/ade20k_dataset.py takes 1 off the numbers in ADE20K's files.
+    151: Trained(
+        "ADE20K (label 0 is the 1 of its files, whose 0 is 255 here)",
+        True,
+        False,
+        "normal",
+        256,
+        1.0,
+    ),
     36: Trained("Cityscapes", False, True, "more", 512, 2.0),
 }
 """Channels of the map -> NVlabs' own settings for that data (its data/*_dataset.py)."""
@@ -89,7 +97,7 @@ def _plan(checkpoint: Checkpoint, options: ImportOptions) -> Plan:
         raise ConfigError(f"{checkpoint.path} takes no style; leave --encoder out")
     return Plan(
         config=config,
-        piece=partial(_piece, checkpoint),
+        piece=partial(_piece, checkpoint, config.spectral),
         left_out=partial(_left_out, checkpoint),
         notes=notes,
         checkpoint=checkpoint,
@@ -180,7 +188,7 @@ def _with_encoder(generator: Checkpoint, options: ImportOptions) -> Checkpoint:
     )
 
 
-def _piece(checkpoint: Checkpoint, name: str) -> Piece:
+def _piece(checkpoint: Checkpoint, spectral: bool, name: str) -> Piece:
     """`up_0.conv_s.v` is their up_0.conv_s.weight_v, `...gamma.bias` their ...mlp_gamma.bias."""
     layer, _, kind = name.rpartition(".")
     if layer.startswith("encoder.layer"):
@@ -189,9 +197,10 @@ def _piece(checkpoint: Checkpoint, name: str) -> Piece:
         layer = layer.replace("encoder.", ENCODER)
     layer = re.sub(r"\.(gamma|beta)$", r".mlp_\1", layer)
     layer = re.sub(r"\.shared$", ".mlp_shared.0", layer)
-    original = f"{layer}.weight_orig"
-    if kind == "weight" and original in checkpoint.shapes:
-        return Piece((original,))
+    if kind == "weight" and (
+        layer.startswith(ENCODER + "layer") or (spectral and ".conv_" in layer)
+    ):
+        return Piece((f"{layer}.weight_orig",))
     if kind in ("u", "v"):
         return _vector(checkpoint, layer, kind)
     return Piece((f"{layer}.{kind}",))

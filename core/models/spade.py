@@ -121,7 +121,7 @@ class SpadeGenerator(Generator):
         config = self.config
         return SpadeBlock(
             in_channels, out_channels, maps,
-            norm=config.norm, kernel=config.kernel, spectral=config.spectral,
+            norm=config.norm, kernel=config.kernel, hidden=config.hidden, spectral=config.spectral,
         )  # fmt: skip
 
 
