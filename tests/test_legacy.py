@@ -202,6 +202,7 @@ def test_nvlabs_spade_is_imported(tmp_path, case, flags):
     file = saved(tmp_path / "latest_net_G.pth", spade_state(case))
     network = import_file(file, *PLAIN, *flags)
     assert network.config.width == 2 and network.config.spectral
+    assert network.config.norm == "syncbatch"
     assert network.config.labels == tuple(f"label {i}" for i in range(5))
     assert_close(run_spade(network, case), SPADE[f"out64/{case}/eval"])
 

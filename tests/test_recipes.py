@@ -200,3 +200,94 @@ def test_a_whole_hole_is_for_training_by_maps(streets, tmp_path):
     assert (Samples(find_pictures(config.data), config)[0]["mask"] == 1).all()
     with pytest.raises(ConfigError, match="no kind is called 'whole'"):
         replace(config, holes=("whole+brush",))
+
+
+def test_own_labels_come_from_a_palette_file(streets, tmp_path):
+    palette = tmp_path / "own.json"
+    palette.write_text(json.dumps({"grass": "#00ff00", "wall": "#804020"}))
+    own = settings("spade-tiny", streets, tmp_path / "run", palette=palette, unknown=True)
+    network = own.network()
+    assert network.labels == ("grass", "wall") and network.palette == ("#00ff00", "#804020")
+    assert network.unknown and not network.instance_edges
+    with pytest.raises(ConfigError, match="--palette does nothing with --preset pconv-tiny"):
+        replace(own, preset="pconv-tiny")
+    with pytest.raises(ConfigError, match="--instances does nothing with --init"):
+        replace(own, palette=None, unknown=False, instances=True, init=tmp_path / "w.safetensors")
+
+
+def test_things_of_a_side_file_have_edges_and_unknown_pixels_a_channel(streets, tmp_path):
+    folder = tmp_path / "things"
+    folder.mkdir()
+    (folder / "a.png").write_bytes((streets / "0.png").read_bytes())
+    labels = np.full((70, 90), 3, np.uint8)
+    labels[:20] = 255
+    things = np.zeros((70, 90), np.uint16)
+    things[:, 45:] = 26001
+    Image.fromarray(labels).save(folder / "a.seg.png")
+    Image.fromarray(things).save(folder / "a.instances.png")
+    config = settings(
+        "spade-tiny", folder, tmp_path / "run", unknown=True, instances=True, zoom=0.5, seed=3
+    )
+    samples = Samples(find_pictures(config.data), config)
+    batch = to_batch(default_collate([samples[k] for k in range(4)]), samples.contract)
+    semantic, edges = batch.guides["semantic"], batch.guides["instances"]
+    assert semantic.shape[1] == 13 and (semantic.sum(dim=1) == 1).all()
+    assert semantic[:, 12, 0].any() and not semantic[:, :3].any()
+    columns = edges.sum(dim=2)[:, 0]
+    assert ((columns == 64).sum(dim=1) == 2).any()  # two pixels wide, from top to bottom
+    assert set(columns.unique().tolist()) == {0.0, 64.0}
+
+
+@pytest.mark.parametrize("preset", ["deepfillv2-tiny", "scfegan-tiny"])
+def test_a_network_of_bgr_learns_from_bgr_what_another_learns_from_rgb(
+    preset, streets, features, tmp_path
+):
+    """Fine-tuning of released weights: pictures, strokes and features come in their order."""
+    ends = []
+    for order in ("rgb", "bgr"):
+        torch.manual_seed(5)
+        network = build_generator(replace(PRESETS[preset], order=order))
+        if order == "bgr":
+            turn_channels(network)
+        start = tmp_path / f"{order}.safetensors"
+        save_weights(start, network)
+        config = settings(
+            preset, streets, tmp_path / order, init=start, steps=1, gan_weight=0.0,
+            perceptual=features, perceptual_weight=1.0, color_share=1.0, ema=0.0,
+        )  # fmt: skip
+        train(config)
+        ends.append(load_weights(config.out / "weights.safetensors"))
+        lines = (config.out / "metrics.jsonl").read_text()
+        ends[-1].first = json.loads(lines.splitlines()[0])["perceptual"]
+    assert ends[0].first == pytest.approx(ends[1].first, rel=1e-5)
+    turn_channels(ends[1])
+    for one, other in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
+        # Adam's first step is the sign of the gradient: where that is all but 0, anything goes.
+        assert ((one - other).abs() < 1e-5).float().mean() > 0.99
+
+
+def turn_channels(network: torch.nn.Module) -> None:
+    """Swap red and blue where pictures and colours enter and leave."""
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    with torch.no_grad():
+        for layer in convolutions:
+            weight = layer.weight
+            if weight.shape[1] in (3, 6, 9, 12) and layer.kernel_size[0] > 1:
+                swap(weight, 1, 0)
+            if weight.shape[1] in (9, 12):  # SC-FEGAN: colours are the fifth to seventh channel
+                swap(weight, 1, 4)
+            if weight.shape[1] == 12:  # and what comes from below is a picture, too
+                swap(weight, 1, 9)
+            if weight.shape[0] == 3:
+                swap(weight, 0, 0)
+                swap(layer.bias, 0, 0)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.ConvTranspose2d) and layer.weight.shape[1] == 3:
+                swap(layer.weight, 1, 0)
+                swap(layer.bias, 0, 0)
+
+
+def swap(x: torch.Tensor, axis: int, first: int) -> None:
+    order = list(range(x.shape[axis]))
+    order[first], order[first + 2] = order[first + 2], order[first]
+    x.copy_(x.index_select(axis, torch.tensor(order)))

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from core.contract import Contract
 from core.errors import BackendError, ConfigError
 from core.layers.attention import MIB, ContextualAttention
 from core.models.base import Generator
@@ -18,7 +21,7 @@ from core.registry import build_generator
 from .adversary import build_discriminator
 from .config import TrainConfig
 from .data.loader import micro_batch
-from .perceptual import load_features
+from .perceptual import FeatureNetwork, load_features
 from .ranks import Ranks
 from .step import Callables, TrainState
 from .widen import initial_generator
@@ -112,14 +115,24 @@ def _average(generator: Generator, config: TrainConfig) -> AveragedModel | None:
 
 def build_callables(state: TrainState, config: TrainConfig, device: torch.device) -> Callables:
     """The networks as functions, compiled if the settings say so."""
-    learn, score, features = state.generator.learn, state.discriminator.forward, None
+    learn, score = state.generator.learn, state.discriminator.forward
+    features: Callable[[Tensor], list[Tensor]] | None = None
     if config.perceptual:
         plain = config.feature_layers == "rising"
-        features = load_features(config.perceptual, normalise=not plain).to(device).forward
+        network = load_features(config.perceptual, normalise=not plain).to(device)
+        contract = state.generator.contract
+        features = partial(_looked_at, network, contract)
     if config.compile:
         learn, score = torch.compile(learn), torch.compile(score)
         features = torch.compile(features) if features is not None else None
     return Callables(learn, score, features)
+
+
+def _looked_at(network: FeatureNetwork, contract: Contract, pictures: Tensor) -> list[Tensor]:
+    """The features of pictures as `contract.output` has them, also of values beyond its range."""
+    low, high = contract.output.low, contract.output.high
+    rgb = pictures.flip(1) if contract.order == "bgr" else pictures
+    return network((rgb - low) * (2 / (high - low)) - 1)
 
 
 def shared(callables: Callables, state: TrainState, ranks: Ranks) -> Callables:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from core.config import PRESETS
 from core.errors import ConfigError
 from core.masks.drawn import KINDS, BrushStyle
+from core.palette import hex_of, read_palette
 
 from .data.holes import FILE_KINDS, WHOLE, brush_style, parse_shares
 
@@ -33,6 +34,11 @@ class TrainConfig:
     preset: str = setting("deepfillv2-sketch", "network: " + ", ".join(PRESETS))
     init: Path | None = setting(None, "weights file to start from; its network is taken")
     width: int | None = setting(None, "channels of the first layer instead of the preset's")
+    palette: Path | None = setting(
+        None, "SPADE: names and colours of the labels, .gpl or .json, instead of the preset's"
+    )
+    unknown: bool = setting(False, "SPADE: 255 in a label map is no label, a channel of its own")
+    instances: bool = setting(False, "SPADE: the edges of things (KEY.instances.png) as a channel")
     steps: int = setting(100_000, "updates of the generator in all")
     batch: int = setting(16, "pictures per update; the authors advise at least 16")
     accumulate: int = setting(1, "micro-batches that an update is made of, to save memory")
@@ -155,15 +161,31 @@ class TrainConfig:
                     raise ConfigError(f"--{flag} is {value}; it must be from {low} to {high}")
 
     def network(self) -> Any:
-        """The configuration of a fresh network. Raises ConfigError for an unsuited --width."""
+        """The configuration of a fresh network. Raises ConfigError for what does not suit it."""
         preset = PRESETS[self.preset]
-        if self.width is None:
+        changes = self._changes()
+        if not changes:
             return preset
+        first = next(iter(changes))
+        flag = f"--{'instances' if first == 'instance_edges' else first}"
         if self.init is not None:
-            raise ConfigError("--width does nothing with --init, whose network is taken")
-        if not hasattr(preset, "width"):
-            raise ConfigError(f"--width does nothing with --preset {self.preset}; leave it out")
-        return replace(preset, width=self.width)
+            raise ConfigError(f"{flag} does nothing with --init, whose network is taken")
+        if not all(hasattr(preset, name) for name in changes):
+            raise ConfigError(f"{flag} does nothing with --preset {self.preset}; leave it out")
+        return replace(preset, **changes)
+
+    def _changes(self) -> dict[str, Any]:
+        """What differs from the preset, by the names of its fields."""
+        changes: dict[str, Any] = {} if self.width is None else {"width": self.width}
+        if self.palette is not None:
+            palette = read_palette(self.palette)
+            changes["palette"] = tuple(map(hex_of, palette))
+            changes["labels"] = tuple(palette.values())
+        return changes | {
+            name: True
+            for name, wanted in (("unknown", self.unknown), ("instance_edges", self.instances))
+            if wanted
+        }
 
 
 RANGES: tuple[tuple[str, float, float], ...] = (

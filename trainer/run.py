@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from core.contract import Contract
 from core.errors import TrainingError
 from core.files import plain, whole_file
+from core.guides import from_output
 from core.image import save_pixels
 from core.semantic import paint_labels
 from core.weights import save_weights
@@ -166,11 +167,11 @@ class Run:
         training = generator.training
         fills = generator.eval().stages(*network_inputs(generator, batch))
         generator.train(training)
-        masked = batch.image * (1 - batch.mask) + batch.mask * generator.contract.output.high
+        contract = generator.contract
+        masked = batch.image * (1 - batch.mask) + batch.mask * contract.output.high
         pictures = [masked, *fills, complete(fills[-1], batch), batch.image]
-        low, high = generator.contract.output.low, generator.contract.output.high
-        columns = [((picture - low) / (high - low)).clamp(0, 1) for picture in pictures]
-        columns[1:1] = shown_guides(generator.contract, batch)
+        columns = [from_output(picture, contract) for picture in pictures]
+        columns[1:1] = shown_guides(contract, batch)
         rows = torch.cat(columns, dim=-1)
         grid = torch.cat(list(rows), dim=-2)[None].float().cpu()
         save_pixels(self.folder / "samples" / f"{state.step:09d}.png", grid)
@@ -205,8 +206,8 @@ def shown_guides(contract: Contract, batch: Batch) -> list[Tensor]:
             labels = guide.argmax(dim=1, keepdim=True)
             shown.append(paint_labels(labels, port.palette).to(guide.device))
         elif port.kind == "map":
-            low = guide if port.channels == 1 else (guide - port.low) / (port.high - port.low)
-            shown.append((low * batch.mask).expand_as(batch.image))
+            as_output = replace(contract, output=port)
+            shown.append((from_output(guide, as_output) * batch.mask).expand_as(batch.image))
     return shown
 
 

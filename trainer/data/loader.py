@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from core.contract import Contract, Port
 from core.errors import ConfigError, InpaintError
+from core.guides import to_port
 from core.semantic import instance_edges, one_hot
 
 from ..config import TrainConfig
@@ -20,7 +21,7 @@ class Batch(NamedTuple):
     """What an update learns from, float32: image (N, 3, H, W) and mask (N, 1, H, W), 1 = hole."""
 
     image: Tensor
-    """In the range of the network's own output."""
+    """In the range and the order of channels of the network's own output."""
     mask: Tensor
     guides: dict[str, Tensor]
     """By port, as the network takes them; maps are 0 outside the hole."""
@@ -62,23 +63,19 @@ def to_batch(parts: dict[str, Tensor], contract: Contract) -> Batch:
     Raises ConfigError for a label that it does not know.
     """
     mask = parts["mask"].float()
-    guides = {port.name: _guide(parts[port.name], port, mask) for port in contract.guides}
-    return Batch(_scaled(parts["image"], contract.output), mask, guides, parts["chance"])
+    guides = {port.name: _guide(parts[port.name], port, mask, contract) for port in contract.guides}
+    image = to_port(parts["image"].float() / 255, contract.output, contract)
+    return Batch(image, mask, guides, parts["chance"])
 
 
-def _guide(x: Tensor, port: Port, mask: Tensor) -> Tensor:
+def _guide(x: Tensor, port: Port, mask: Tensor, contract: Contract) -> Tensor:
     if port.kind == "labels":
         return one_hot(x, port)
     if port.kind == "instances":
         return instance_edges(x)
     if port.kind == "vector":
         return x
-    return (x.float() if port.binary else _scaled(x, port)) * mask
-
-
-def _scaled(x: Tensor, port: Port) -> Tensor:
-    """0 to 255 -> the range of the port."""
-    return x.float() / (255 / (port.high - port.low)) + port.low
+    return to_port(x.float() / (1 if port.binary else 255), port, contract) * mask
 
 
 def micro_batch(config: TrainConfig, world: int) -> int:
