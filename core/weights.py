@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import ConfigError, WeightsError
@@ -64,11 +64,10 @@ def save_weights(
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    content = save(tensors, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     try:
-        with whole_file(path) as part:
-            part.write_bytes(content)
-    except OSError as problem:
+        with whole_file(path) as part:  # straight to the file: no second copy in memory
+            save_file(tensors, part, {METADATA_KEY: json.dumps(header, sort_keys=True)})
+    except (OSError, SafetensorError) as problem:
         raise WeightsError(f"cannot write {path} ({problem}); name another place") from None
 
 

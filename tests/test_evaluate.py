@@ -38,12 +38,12 @@ def textured(size: int = 96, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("method", ["OpenCV Telea", "OpenCV Navier-Stokes", "tiny"])
 def test_no_method_sees_the_hole_or_changes_the_rest(weights, method):
     """At 288 pixels a hole 200 across is filled coarse to fine, where scaling mixes neighbours."""
-    networks = network_methods({"tiny": weights}, guide=None, device="cpu")
+    networks = network_methods({"tiny": weights}, guides=(), device="cpu")
     fill = (opencv_methods() | networks)[method]
     image, mask = textured(288), hole_of(288, rows=200)
     hidden = torch.where(mask > 0, torch.rand(image.shape), image)
-    completed = fill(image, mask, None)
-    assert torch.equal(completed, fill(hidden, mask, None))
+    completed = fill(image, mask, {})
+    assert torch.equal(completed, fill(hidden, mask, {}))
     assert torch.equal(quantised(completed)[..., 200:, :], image[..., 200:, :])
 
 
@@ -53,7 +53,7 @@ def test_a_picture_is_scaled_by_its_short_side_and_cropped_at_its_centre(tmp_pat
     wide[:, 0, :, :160], wide[:, 1, :, 160:320], wide[:, 2, :, 320:] = 1, 1, 1
     save_pixels(tmp_path / "wide.png", wide)
     (entry,) = find_pictures([tmp_path])
-    square = read_square(entry, 120)
+    square = read_square(entry, 120).image
     assert square.shape == (1, 3, 120, 120)
     assert square[0, :, 60].mean(dim=-1).tolist() == pytest.approx([1 / 6, 2 / 3, 1 / 6], abs=0.01)
 

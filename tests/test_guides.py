@@ -312,7 +312,7 @@ def test_a_picture_that_is_all_hole_is_brought_to_the_size_of_the_training(wides
 
 @pytest.mark.parametrize("native", [64, 128, 256, 264, 328, 512])
 def test_at_the_native_size_a_full_mask_runs_as_it_is(native):
-    backend = Recorder(native_size=native, widest_hole=2.0)
+    backend = Recorder(native_size=native, widest_hole=2.0, multiple_of=1)
     Inpainter(backend)(picture(native, native), torch.ones(1, 1, native, native))
     assert backend.sides == [(native, native)]
 

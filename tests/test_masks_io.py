@@ -110,3 +110,14 @@ def test_a_guide_of_another_size_is_refused_or_rescaled(tmp_path):
     assert guide.min() == 0 < guide.mean() < guide.max() == 1
     with pytest.raises(ShapeError, match="1 or 3 channels, but 2"):
         read_guide(tmp_path / "sketch.png", (2, 3), channels=2)
+
+
+def test_a_thin_stroke_stays_as_bright_when_it_is_scaled_to_the_picture(tmp_path):
+    strokes = np.zeros((8, 12, 4), np.uint8)
+    strokes[3] = (255, 0, 51, 255)
+    Image.fromarray(strokes).save(tmp_path / "colour.png")
+    colour = read_guide(tmp_path / "colour.png", (2, 3), channels=3, rescale=True)
+    torch.testing.assert_close(
+        colour[..., 0, :], torch.tensor([[[1.0], [0], [0.2]]]).expand(1, 3, 3)
+    )
+    assert not colour[..., 1, :].any()

@@ -345,8 +345,12 @@ def test_what_a_method_has_no_number_of_is_a_dash():
 
 def test_the_worth_of_a_guide_by_hand():
     means = {name: {"hole_l1": x} for name, x in (("a", 8.0), ("a + sketch", 6.0), ("b", 1.0))}
-    assert guide_note(means, "sketch") == (
+    assert guide_note(means, {"a": ["sketch"]}) == (
         "a: hole L1 8 % without the true sketch, 6 % with it (-25.0 %)\n"
+    )
+    means["b + sketch + color"] = {"hole_l1": 0.5}
+    assert guide_note(means, {"b": ["sketch", "color"]}) == (
+        "b: hole L1 1 % without the true sketch and color, 0.5 % with them (-50.0 %)\n"
     )
 
 
@@ -356,7 +360,7 @@ def test_the_table_ranks_a_perfect_method_first_and_a_broken_one_last():
         "grey": torch.where(mask > 0, torch.full((), 0.5), image),
         "broken": torch.full_like(image, math.nan),
         "perfect": image,
-        **{name: fill(image, mask, None) for name, fill in opencv_methods().items()},
+        **{name: fill(image, mask, {}) for name, fill in opencv_methods().items()},
     }
     lines = [{"method": name} | measure(fill, image, mask) for name, fill in fills.items()]
     text = table("3 pictures", averages(lines)).splitlines()

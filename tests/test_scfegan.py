@@ -203,6 +203,13 @@ def test_the_default_has_as_many_values_as_the_release():
     assert network.contract.multiple_of == 128
 
 
+def test_the_middle_layers_reach_as_far_as_the_releases():
+    """Rates of `co_conv1_dlt` to `co_conv4_dlt`, which the vectors' single pixel does not show."""
+    context = ScFegan(PRESETS["scfegan-tiny"]).context
+    for part in ("conv", "gate"):
+        assert [getattr(layer, part).dilation[0] for layer in context] == [2, 4, 8, 16]
+
+
 @pytest.mark.parametrize("wrong", [{"width": 1}, {"levels": 2}, {"order": "gbr"}])
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):

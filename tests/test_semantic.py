@@ -72,8 +72,8 @@ def test_many_names_are_not_listed():
 @pytest.mark.parametrize("value", [0.5, float("nan"), float("inf")])
 def test_floats_must_be_whole(value):
     labels = NUMBERS.float()
-    labels[0, 0, 0, 0] = value
-    with pytest.raises(ConfigError, match="between whole numbers"):
+    labels[0, 0, 1, 2] = value
+    with pytest.raises(ConfigError, match=f"between whole numbers, as {value}"):
         checked(labels, PORT)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.config import PRESETS, DeepFillConfig
@@ -126,10 +127,11 @@ def test_an_interrupted_write_leaves_the_old_file(tiny, tmp_path, monkeypatch):
     save_weights(path, tiny)
     before = path.read_bytes()
 
-    def full_disk(self, content):
-        raise OSError(28, "No space left on device")
+    def full_disk(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(type(path), "write_bytes", full_disk)
+    monkeypatch.setattr("core.weights.save_file", full_disk)
     with pytest.raises(WeightsError, match="No space left"):
         save_weights(path, tiny)
     monkeypatch.undo()

@@ -1,6 +1,7 @@
 """The methods that are compared: networks through the pipeline, and OpenCV's classical ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,37 +10,106 @@ import torch
 from torch import Tensor
 
 from core.backends import open_backend
+from core.contract import Port
 from core.errors import ConfigError
 from core.pipeline import Inpainter
 
+from .guides import DRAWN, asked, needed
 from .metrics import channels_last
+from .trials import WHOLE
 
-Fill = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""image (1, 3, H, W) in [0, 1], mask (1, 1, H, W), 1 = hole, and the lines of the true picture
-(1, 1, H, W) where they are asked for -> completed image."""
+Fill = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
+"""image (1, 3, H, W) in [0, 1], mask (1, 1, H, W), 1 = hole, and guides of the true picture by
+port, as `true_guides` makes them -> completed image."""
 OPENCV_RADIUS = 3
 """Neighbourhood in pixels of OpenCV's methods, as its documentation has it."""
 
 
-def network_methods(paths: dict[str, Path], *, guide: str | None, device: str) -> dict[str, Fill]:
-    """One method per model file, and one more where the network takes the guide.
+@dataclass(frozen=True)
+class NetworkFill:
+    """A network as a method: a `Fill` through the pipeline."""
 
-    Raises ConfigError if none takes it.
+    network: str
+    inpainter: Inpainter
+    always: tuple[Port, ...]
+    """What it is given in any case."""
+    asked: tuple[Port, ...] = ()
+    """What it could do without, and is given."""
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return guided(self.network, [port.name for port in self.asked])
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """All that it is given."""
+        return self.always + self.asked
+
+    def __call__(self, image: Tensor, mask: Tensor, guides: Mapping[str, Tensor]) -> Tensor:
+        """What is drawn is given inside the hole alone, maps of labels whole."""
+        given = {port.name: guides[port.name] for port in self.ports if port.name in guides}
+        cut = {name: guide * mask if name in DRAWN else guide for name, guide in given.items()}
+        return self.inpainter(blanked(image, mask), mask, **cut)
+
+
+def network_methods(
+    paths: Mapping[str, Path], *, guides: Sequence[str], device: str
+) -> dict[str, NetworkFill]:
+    """One method per model file, and one more where the network takes some of the guides.
+
+    A guide that a network cannot do without is always given. Raises ConfigError if none of the
+    networks takes any of `guides`.
     """
-    methods: dict[str, Fill] = {}
+    methods: list[NetworkFill] = []
+    taken: set[str] = set()
     for name, path in paths.items():
         inpainter = Inpainter(open_backend(path, device))
-        methods[name] = partial(network_fill, inpainter, False)
-        if guide in [port.name for port in inpainter.backend.contract.guides]:
-            methods[guided(name, guide)] = partial(network_fill, inpainter, True)
-    if guide and len(methods) == len(paths):
-        raise ConfigError(f"none of the networks takes a {guide}; leave out --guide")
-    return methods
+        contract = inpainter.backend.contract
+        taken |= {port.name for port in contract.guides}
+        methods.append(NetworkFill(name, inpainter, needed(contract)))
+        if ports := asked(contract, guides):
+            methods.append(NetworkFill(name, inpainter, needed(contract), ports))
+    if guides and not taken & set(guides):
+        raise ConfigError(
+            f"none of the networks takes a {' or a '.join(guides)}; leave out --guide"
+        )
+    return {method.name: method for method in methods}
 
 
-def guided(name: str, guide: str | None) -> str:
-    """The name of the method with the guide."""
-    return f"{name} + {guide}"
+def guided(name: str, guides: Sequence[str]) -> str:
+    """The name of the method with the guides."""
+    return " + ".join((name, *guides))
+
+
+def given_ports(methods: Iterable[Fill]) -> tuple[Port, ...]:
+    """Every guide that some method is given, once by its name."""
+    ports: dict[str, Port] = {}
+    for method in methods:
+        if isinstance(method, NetworkFill):
+            for port in method.ports:
+                ports.setdefault(port.name, port)
+    return tuple(ports.values())
+
+
+def suited(methods: Mapping[str, Fill], masks: str) -> dict[str, Fill]:
+    """Those that can do something where no pixel is known, if `masks` asks for that.
+
+    Raises ConfigError if none can.
+    """
+    if masks != WHOLE:
+        return dict(methods)
+    found = {
+        name: method
+        for name, method in methods.items()
+        if any(port.kind == "labels" for port in given_ports([method]))
+    }
+    if not found:
+        raise ConfigError(
+            "--masks whole is for networks that make pictures of a map of labels, as SPADE, and "
+            "none of these does; name other --weights, or other --masks"
+        )
+    return found
 
 
 def named(paths: list[Path]) -> dict[str, Path]:
@@ -51,17 +121,13 @@ def named(paths: list[Path]) -> dict[str, Path]:
     }
 
 
-def network_fill(
-    inpainter: Inpainter, guide: bool, image: Tensor, mask: Tensor, lines: Tensor | None
-) -> Tensor:
-    """Fill; with `guide`, the lines of the true picture inside the hole are the sketch."""
-    sketch = lines * mask if guide and lines is not None else None
-    return inpainter(blanked(image, mask), mask, sketch=sketch)
-
-
 def blanked(image: Tensor, mask: Tensor) -> Tensor:
-    """The mean known colour in the hole: some methods let what is there shine through."""
-    known = (image * (1 - mask)).sum((-1, -2), keepdim=True) / (1 - mask).sum()
+    """The mean known colour in the hole: some methods let what is there shine through.
+
+    Where nothing is known it is black.
+    """
+    pixels = (1 - mask).sum().clamp(min=1)
+    known = (image * (1 - mask)).sum((-1, -2), keepdim=True) / pixels
     return torch.where(mask > 0, known, image)
 
 
@@ -75,7 +141,7 @@ def opencv_methods() -> dict[str, Fill]:
             f"{problem.name} is missing; install opencv-python-headless and scikit-image"
         ) from None
 
-    def fill(flag: int, image: Tensor, mask: Tensor, lines: Tensor | None) -> Tensor:
+    def fill(flag: int, image: Tensor, mask: Tensor, guides: Mapping[str, Tensor]) -> Tensor:
         pixels = np.rint(channels_last(blanked(image, mask)) * 255).astype(np.uint8, order="C")
         hole = mask[0, 0].numpy().astype(np.uint8)
         completed = cv2.inpaint(pixels, hole, OPENCV_RADIUS, flag)

@@ -1,6 +1,7 @@
 """Means over pictures, spread over seeds, and the tables and pictures that show them."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,15 +76,18 @@ def _cell(method: str, key: str, means: Means, spread: Means) -> str:
     return value if wide is None else f"{value} ± {wide:.2g}"
 
 
-def guide_note(means: Means, guide: str) -> str:
-    """What the guide is worth: by how much it lowers the error in the hole, one line a network."""
+def guide_note(means: Means, guides: Mapping[str, Sequence[str]]) -> str:
+    """What guides are worth: by how much they lower the error in the hole, one line a network.
+
+    guides: network -> those that it is measured without and with.
+    """
     lines = []
-    for method in [name for name in means if guided(name, guide) in means]:
-        plain, better = means[method]["hole_l1"], means[guided(method, guide)]["hole_l1"]
+    for network, names in guides.items():
+        plain, better = means[network]["hole_l1"], means[guided(network, names)]["hole_l1"]
         change = 100 * (better / plain - 1) if plain else 0.0
         lines.append(
-            f"{method}: hole L1 {plain:.4g} % without the true {guide}, {better:.4g} % with it "
-            f"({change:+.1f} %)\n"
+            f"{network}: hole L1 {plain:.4g} % without the true {' and '.join(names)}, "
+            f"{better:.4g} % with {'it' if len(names) == 1 else 'them'} ({change:+.1f} %)\n"
         )
     return "".join(lines)
 

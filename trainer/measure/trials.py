@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +17,24 @@ from core.image import read_mask, read_picture
 from core.masks.drawn import BINS, binned_mask, official_box_mask, official_brush_mask
 from core.masks.found import picture_files
 
+from ..data.frame import Frame
 from ..data.samples import Entry
 
 Draw = Callable[[int, int], Tensor | None]
 """Number of the picture, seed -> mask (1, 1, side, side), 1 = hole; None leaves it out."""
 
 OFFICIAL = {"brush": official_brush_mask, "box": official_box_mask}
+WHOLE = "whole"
+"""The kind whose hole is the whole picture: what is there comes of a map of labels alone."""
+
+
+class Square(NamedTuple):
+    """A picture as it is measured: (1, 3, size, size) in [0, 1], and how it was cut."""
+
+    image: Tensor
+    entry: Entry
+    frame: Frame
+    """For what lies beside the picture, to be cut like it."""
 
 
 def hole_kinds(masks: str, side: int, folder: Path | None, entries: list[Entry]) -> dict[str, Draw]:
@@ -34,6 +47,8 @@ def hole_kinds(masks: str, side: int, folder: Path | None, entries: list[Entry])
     if masks == "folder":
         assert folder is not None  # the settings have seen to it
         return {folder.name: folder_masks(folder, side, entries)}
+    if masks == WHOLE:
+        return {WHOLE: lambda number, seed: torch.ones(1, 1, *size)}
     return {kind: partial(_official, size, kind) for kind in OFFICIAL if masks in (kind, "both")}
 
 
@@ -87,7 +102,17 @@ def read_hole(path: Path, side: int) -> Tensor | None:
     return hole if 0 < float(hole.mean()) < 1 else None
 
 
-def read_square(entry: Entry, size: int) -> Tensor:
-    """(1, 3, size, size) in [0, 1]: the short side scaled to `size`, then cropped at the centre."""
-    square = ImageOps.fit(entry.decode(), (size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(square)).movedim(-1, 0)[None].float() / 255
+def read_square(entry: Entry, size: int) -> Square:
+    """The short side scaled to `size`, then cropped at the centre."""
+    picture = entry.decode()
+    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    image = torch.from_numpy(np.array(square)).movedim(-1, 0)[None].float() / 255
+    return Square(image, entry, central_frame((picture.height, picture.width), size))
+
+
+def central_frame(size: tuple[int, int], side: int) -> Frame:
+    """The square that `ImageOps.fit` cuts of a picture of `size` (height, width)."""
+    height, width = size
+    short = min(size)
+    left, top = (width - short) / 2, (height - short) / 2
+    return Frame(size, (left, top, left + short, top + short), side, mirrored=False)
