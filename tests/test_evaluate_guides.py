@@ -1,6 +1,7 @@
 """Networks are measured by their contracts: what of the true picture each of them is given."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from core.weights import save_weights
 from trainer.data.samples import find_pictures
 from trainer.evaluate import main
 from trainer.measure.fills import NetworkFill, blanked, network_methods
-from trainer.measure.guides import check_guides, true_guides
+from trainer.measure.guides import check_guides, needed, true_guides
 from trainer.measure.observe import open_observer
 from trainer.measure.survey import Task, survey
 from trainer.measure.trials import hole_kinds, read_square
@@ -59,7 +60,7 @@ def run(capsys, *flags: object) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize(("size", "side"), [((60, 97), 40), ((130, 70), 96), ((64, 64), 64)])
 def test_a_map_is_cut_as_its_picture_is(tmp_path, size, side):
-    """Pillow's nearest neighbours cut the same square; a map of half the size is cut alike."""
+    """Pillow's nearest neighbours cut the same square."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 9, size, dtype=np.uint8)
     Image.fromarray(labels).convert("RGB").save(tmp_path / "a.png")
@@ -246,6 +247,20 @@ def test_a_map_is_not_read_where_nobody_needs_it(streets, networks, capsys):
         path.write_bytes(b"nothing")
     flags = ["--data", streets, "--weights", networks["deepfillv2"], "--limit", 1]
     assert run(capsys, *flags, "--guide", "sketch", "--lines", "canny")[0] == 0
+
+
+def test_things_are_given_where_there_is_a_map_of_them(streets):
+    things = np.zeros(SIZE, np.uint8)
+    things[:, 70:] = 200
+    Image.fromarray(things).save(streets / "0.instances.png")
+    ports = needed(contract_of(replace(PRESETS["spade-tiny"], instance_edges=True)))
+    assert [port.name for port in ports] == ["semantic", "instances"]
+    random = np.random.default_rng(0)
+    squares = [read_square(entry, 100) for entry in find_pictures([streets])]
+    first, second = (true_guides(ports, square, None, random) for square in squares)
+    # The square begins at 20.5: pixel 49 shows what is 70 from the left.
+    assert first["instances"][0, 0, 0].tolist() == [0] * 49 + [200] * 51
+    assert "instances" not in second and "semantic" in second
 
 
 def test_a_guide_that_cannot_be_made_of_a_picture_is_named(streets, networks):

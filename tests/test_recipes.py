@@ -17,10 +17,11 @@ from core.errors import ConfigError
 from core.registry import build_generator
 from core.weights import load_weights, save_weights
 from trainer.__main__ import main
-from trainer.build import build_callables, build_state
+from trainer.build import build_callables, build_state, check_norm
 from trainer.config import TrainConfig
 from trainer.data.samples import Samples, find_pictures, to_batch
 from trainer.loop import train
+from trainer.ranks import ALONE
 from trainer.recipes import recipe
 from trainer.step import train_step
 
@@ -99,7 +100,7 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(preset, streets, features
     for name, tensor in expected.items():
         assert torch.equal(tensor, found[name]), name
     loaded = load_weights(whole.out / "weights.safetensors")
-    assert loaded.config == PRESETS[preset]
+    assert loaded.config == replace(PRESETS[preset], native_size=64)  # the size that it has seen
     assert len(list((whole.out / "samples").iterdir())) == 2
 
 
@@ -167,6 +168,20 @@ def test_fine_tuning_leaves_the_encoders_normalisation_alone(streets, tmp_path):
         assert torch.equal(before[name], after[name]) == name.startswith("enc_"), name
     with pytest.raises(ConfigError, match="leave --freeze-norm out"):
         train(replace(config, preset="scfegan-tiny", out=tmp_path / "other"))
+
+
+def test_a_crop_must_suit_the_network(streets, tmp_path):
+    with pytest.raises(ConfigError, match="--crop is 72; this network needs a multiple of 32"):
+        train(settings("scfegan-tiny", streets, tmp_path / "run", crop=72))
+
+
+def test_one_picture_at_a_time_is_too_little_for_batch_normalisation(streets, tmp_path):
+    config = settings("pconv", streets, tmp_path / "run", width=2, crop=128, batch=1)
+    generator = build_state(config, CPU).generator
+    with pytest.raises(ConfigError, match="use a larger --batch or --crop 256"):
+        check_norm(generator, config, ALONE)
+    for enough in ({"batch": 2}, {"crop": 256}):
+        check_norm(generator, replace(config, **enough), ALONE)
 
 
 def test_a_map_is_needed_beside_every_picture(streets, tmp_path):

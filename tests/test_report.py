@@ -20,19 +20,23 @@ import pytest
 import torch
 from PIL import Image
 
+from core.config import PRESETS
 from core.errors import ConfigError, TrainingError
-from core.losses import hinge_d, hinge_g, masked_l1
+from core.losses import hinge_d, hinge_g, linear_d, masked_l1
+from core.registry import contract_of
 from trainer.__main__ import main as train_main
 from trainer.config import TrainConfig
-from trainer.page.curves import SMOOTHING, Curve, describe, draw, smooth, thin
-from trainer.page.exhibits import GRID, command_line, evaluation_tables, sample_pictures
+from trainer.page.curves import SERIES, SMOOTHING, Curve, describe, draw, smooth, thin
+from trainer.page.exhibits import command_line, evaluation_tables, sample_pictures
 from trainer.page.history import Break, read_history
-from trainer.page.readings import curves_of, remarks
+from trainer.page.network import grid_columns
+from trainer.page.readings import OTHER, curves_of, remarks
 from trainer.report import duration, main, read_settings, state_of, write_report
 
 ROOT = Path(__file__).parent.parent
 COLOURS = {"hole": (255, 255, 255), "lines": (0, 0, 0), "coarse": (200, 0, 0)}
 COLOURS |= {"refined": (0, 200, 0), "completed": (0, 0, 200), "true": (90, 90, 90)}
+"""Of the six columns of DeepFillv2 with a sketch."""
 
 
 def line(step: int, seconds: float, **values: float) -> str:
@@ -42,7 +46,7 @@ def line(step: int, seconds: float, **values: float) -> str:
 def grid(path: Path, side: int = 16, **changed: tuple[int, int, int]) -> None:
     """A sample grid of two rows with one colour per column."""
     colours = COLOURS | changed
-    strips = [np.full((2 * side, side, 3), colours[name], np.uint8) for name in GRID]
+    strips = [np.full((2 * side, side, 3), colours[name], np.uint8) for name in colours]
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.concatenate(strips, axis=1)).save(path)
 
@@ -186,13 +190,15 @@ def test_drawing_changes_no_setting_of_matplotlib(run):
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize(("l1", "percent"), [("picture", True), ("areas", False)])
+@pytest.mark.parametrize(
+    ("l1", "percent"), [("picture", True), ("areas", False), ("weighted", False)]
+)
 def test_only_a_plain_mean_is_shown_as_per_cent(run, l1, percent):
-    """With areas the value is a weighted sum of two means."""
+    """With areas the value is a weighted sum of two means, weighted is a mean of such."""
     pytest.importorskip("matplotlib")
     history = read_history(run / "metrics.jsonl")
     curve = curves_of(history, {"l1": l1})[0]
-    assert curve.title == "L1 of both stages"
+    assert curve.title == "L1"
     assert (" %<" in draw(curve, history, "k")) is percent
     assert ("per cent" in curve.reading) is percent
 
@@ -219,9 +225,50 @@ def test_what_the_page_says_of_the_numbers_is_so():
     black, nearly = torch.full((1, 3, 2, 2), -1.0), torch.full((1, 3, 2, 2), -0.9)
     of_8_bits = ((nearly - black) / 2).mean()  # the range from -1 to 1 is 2
     assert 50 * (nearly - black).abs().mean() == pytest.approx(100 * of_8_bits)
+    # Equal scores: where the games without the factor 1/2 begin. Scores far apart have no bound.
+    assert linear_d(torch.tensor([0.3]), torch.tensor([0.3])) == 2 == 2 * hinge_d(scores, scores)
+    assert linear_d(torch.tensor([5.0]), torch.tensor([-5.0])) < 0
     # With areas, 0.1 everywhere is 1 x 0.1 + 0.3 x 0.1.
     mask = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
     assert masked_l1(nearly, black, mask, known=0.3, hole=1.0) == pytest.approx(0.13, rel=1e-4)
+
+
+def test_pictures_from_0_to_1_have_another_percentage(run):
+    """0.25 of the range from 0 to 1 is 25 %, of that from -1 to 1 it is 12.5 %."""
+    history = read_history(run / "metrics.jsonl")
+    for preset, share in (("pconv", 25), ("deepfillv2", 12.5)):
+        curve = curves_of(history, {}, contract_of(PRESETS[preset]))[0]
+        assert curve.percent * 0.25 == share
+    assert (
+        "from 0 to 1, a range of 1, so 100 times"
+        in curves_of(history, {}, contract_of(PRESETS["pconv"]))[0].reading
+    )
+
+
+@pytest.mark.parametrize(
+    ("gan", "words", "level"),
+    [
+        ("hinge", "Between 0.5 and 1 is healthy", 1.0),
+        ("linear", "below 0 is healthy too", 2.0),
+        ("multiscale", "Between 1 and 2 is healthy", 2.0),
+    ],
+)
+def test_each_game_is_read_by_its_own_scale(tmp_path, gan, words, level):
+    (tmp_path / "m").write_text(line(50, 1.0, d=level))
+    (curve,) = curves_of(read_history(tmp_path / "m"), {"gan": gan})
+    assert words in curve.reading and curve.levels == {level: "cannot tell"}
+
+
+def test_every_term_of_the_papers_is_read_and_no_curve_is_lost(tmp_path):
+    names = ["l1_refined", "l1_coarse", "perceptual", "style", "tv", "kl", "d", "g_adversarial"]
+    names += ["matching", "penalty", "drift", "g", "lr", "images_per_second"]
+    (tmp_path / "m").write_text(line(50, 1.0, **dict.fromkeys(names, 1.0)))
+    curves = curves_of(read_history(tmp_path / "m"), {"features_of": "both"})
+    assert sorted(name for curve in curves for name in curve.names) == sorted(names)
+    assert all(curve.reading != OTHER and "{" not in curve.reading for curve in curves)
+    assert max(len(curve.names) for curve in curves) <= len(SERIES)  # each has a colour
+    by_title = {curve.title: curve.reading for curve in curves}
+    assert "of the output and of the completed picture together" in by_title["Style term"]
 
 
 def test_every_measurement_has_a_figure_and_unknown_ones_too(tmp_path):
@@ -243,6 +290,12 @@ def test_every_measurement_has_a_figure_and_unknown_ones_too(tmp_path):
         ([0.9, math.nan, 0.9, 0.8], {}, "no numbers"),
         ([0.9] * 6, {"batch": 4}, "batch is 4"),
         ([], {"batch": 4, "gan_weight": 0.0}, None),
+        ([-3.0] * 6, {"gan": "linear"}, None),  # in good health
+        ([2.0] * 6, {"gan": "linear"}, "d = 2 to four digits"),
+        ([1.0] * 6, {"gan": "multiscale"}, None),
+        ([2.0] * 6, {"gan": "multiscale"}, "d = 2 to four digits"),
+        ([0.08] * 6, {"gan": "multiscale"}, "always won"),
+        ([0.08] * 6, {"gan": "hinge"}, None),
     ],
 )
 def test_what_stands_out_is_said(tmp_path, d, config, word):
@@ -252,6 +305,11 @@ def test_what_stands_out_is_said(tmp_path, d, config, word):
 
 
 # --- what the folder shows
+
+
+def six(width: int) -> tuple[str, ...]:
+    """The columns of `grid`, whatever its width."""
+    return tuple(COLOURS)
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -268,7 +326,7 @@ def colours(pixels: np.ndarray, columns: int) -> list[list[int]]:
 
 
 def test_fills_stand_side_by_side_over_time(run):
-    over_time, last, first = sample_pictures(run / "samples")
+    over_time, last, first = sample_pictures(run / "samples", six)
     assert over_time.captions == ("hole", "100", "200", "true")
     found = colours(decoded(over_time.uri), 4)
     assert found == [[260, 260, 260], [0, 0, 200], [0, 200, 200], [90, 90, 90]]
@@ -280,21 +338,53 @@ def test_fills_stand_side_by_side_over_time(run):
 def test_of_many_grids_the_first_the_last_and_some_between_are_shown(tmp_path):
     for step in range(100, 1100, 100):
         grid(tmp_path / "samples" / f"{step:09d}.png", side=4)
-    assert sample_pictures(tmp_path / "samples")[0].captions[1:-1] == ("100", "400", "700", "1,000")
+    over_time, *_ = sample_pictures(tmp_path / "samples", six)
+    assert over_time.captions[1:-1] == ("100", "400", "700", "1,000")
 
 
 def test_grids_that_cannot_be_read_are_passed_over(run):
     whole = (run / "samples" / "000000200.png").read_bytes()
     (run / "samples" / "000000300.png").write_bytes(whole[: len(whole) // 2])
     (run / "samples" / "notes.png").write_bytes(b"")
-    assert sample_pictures(run / "samples")[1].title == "The last grid, step 200"
-    assert sample_pictures(run / "nothing") == []
+    assert sample_pictures(run / "samples", six)[1].title == "The last grid, step 200"
+    assert sample_pictures(run / "nothing", six) == []
 
 
 def test_large_grids_become_smaller_for_the_page(tmp_path):
     grid(tmp_path / "samples" / "000000001.png", side=512)
-    (picture,) = sample_pictures(tmp_path / "samples")
+    (picture,) = sample_pictures(tmp_path / "samples", six)
     assert picture.size == (1152, 384) and decoded(picture.uri).shape == (384, 1152, 3)
+
+
+def test_the_newest_of_large_grids_is_shown_over_time_too(tmp_path):
+    for step in (1, 2):
+        grid(tmp_path / "samples" / f"{step:09d}.png", side=256)
+    assert sample_pictures(tmp_path / "samples", six)[0].captions == ("hole", "1", "2", "true")
+
+
+@pytest.mark.parametrize(
+    ("preset", "inner"),
+    [
+        ("deepfillv2", ["coarse", "refined"]),
+        ("deepfillv2-sketch", ["lines", "coarse", "refined"]),
+        ("pconv-tiny", ["filled"]),
+        ("scfegan-tiny", ["lines", "colours", "filled"]),
+        ("spade-tiny", ["labels", "filled"]),
+    ],
+)
+def test_the_columns_of_a_grid_are_those_of_its_network(preset, inner):
+    contract = contract_of(PRESETS[preset])
+    names = ("hole", *inner, "completed", "true")
+    assert grid_columns(contract, 64, 64 * len(names)) == names
+    assert grid_columns(contract, 256, 90) == names  # of other settings
+
+
+def test_columns_of_older_and_unknown_grids_have_their_ends():
+    plain = contract_of(PRESETS["deepfillv2"])
+    assert grid_columns(plain, 64, 6 * 64) == tuple(COLOURS)  # all had lines, black without
+    assert grid_columns(None, 64, 6 * 64) == tuple(COLOURS)
+    assert grid_columns(plain, 64, 7 * 64) == ("hole", "", "", "", "", "completed", "true")
+    assert grid_columns(None, 0, 77) == tuple(COLOURS)
 
 
 def write_evaluation(path: Path, **numbers: float | None) -> None:

@@ -1,12 +1,21 @@
-"""Compare kinds of convolution, as table 1 of the paper does: vanilla, partial and gated.
+"""Compare kinds of convolution, after table 1 of Yu et al. 2019: vanilla, partial and gated.
 
   python -m trainer.ablate --data photos/ --val val.tar --out runs/ablation --steps 20000 --width 16
 
-Every kind is trained alike: the same number of updates, seed, pictures, masks, width and other
-settings (all flags of `python -m trainer` but --preset and --init), each in its own run folder
-below --out. The layers have the same number of output channels, so that gated convolution has
-about twice as many parameters as vanilla; the numbers stand below the table. Then all are
-measured as by `python -m trainer.evaluate`, on the masks that the paper measures on.
+Every kind is trained alike: the same number of updates, seed, pictures, masks, losses and other
+settings (all flags of `python -m trainer` but --preset and --init, with the defaults of DeepFillv2
+for all of them), each in its own run folder below --out. Then all are measured as by `python -m
+trainer.evaluate`, on the masks that the paper measures on.
+
+vanilla and gated are one topology. Their layers have the same number of output channels, so that
+gated convolution has about twice as many parameters; the numbers stand below the table. partial is
+another topology: the paper puts partial convolutions into its own framework, which is not built
+here, and this is the U-Net of Liu et al. 2018, in one stage, without attention, and as deep as
+--crop allows (presets pconv-512, pconv, pconv-small). It is therefore called partial-unet, and its
+row compares networks that learn from the same losses and pictures, not the convolution alone. Its
+pictures count from 0 to 1 where those of the others count from -1 to 1, so --l1-weight and
+--tv-weight are doubled for it, for the terms to weigh alike. --width goes to all; without it each
+has that of its preset.
 
 The same command goes on where it was stopped; runs that are done are not trained again. Results:
 --out/ablation.json, --out/ablation.png and the tables on stdout.
@@ -16,12 +25,13 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from core.config import PRESETS
 from core.errors import ConfigError, InpaintError
 from core.files import write_json
 from core.flags import add_flags, from_flags
+from core.registry import contract_of
 
 from .config import TrainConfig, setting
 from .data.samples import find_pictures
@@ -30,8 +40,28 @@ from .loop import train
 from .measure.fills import opencv_methods
 from .measure.observe import open_observer
 
-VARIANTS = {"vanilla": "deepfillv2-vanilla", "partial": "deepfillv2-partial", "gated": "deepfillv2"}
-"""Kind of convolution -> preset."""
+
+class Variant(NamedTuple):
+    """A kind of convolution, as it is trained here."""
+
+    name: str
+    """Of its run folder and in the tables."""
+    presets: tuple[str, ...]
+    """Large to small; the first that suits the crop is trained, or else the last."""
+    note: str = ""
+    """What the tables must not hide."""
+
+
+VARIANTS = {
+    "vanilla": Variant("vanilla", ("deepfillv2-vanilla",)),
+    "partial": Variant(
+        "partial-unet",
+        ("pconv-512", "pconv", "pconv-small"),
+        "the U-Net of Liu et al. 2018, another topology than that of the others (one stage, no "
+        "attention): its row compares networks, not the convolution alone",
+    ),
+    "gated": Variant("gated", ("deepfillv2",)),
+}
 OWN = {"preset", "init"}
 """Settings of a training run that make the difference, or would undo it."""
 SMALLEST = 80
@@ -74,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         config = from_flags(AblateConfig, args)
-        return ablate(config, {name: _run(name, args) for name in _present(config)})
+        return ablate(config, {kind: _run(VARIANTS[kind], args) for kind in _wanted(config)})
     except InpaintError as problem:
         sys.stderr.write(f"error: {problem}\n")
         return 1
@@ -87,17 +117,27 @@ def _wanted(config: AblateConfig) -> tuple[str, ...]:
     return config.variants or tuple(VARIANTS)
 
 
-def _present(config: AblateConfig) -> list[str]:
-    present = [name for name in _wanted(config) if VARIANTS[name] in PRESETS]
-    if not present:
-        raise ConfigError(f"no network for {', '.join(config.variants)}; name other --variants")
-    return present
-
-
-def _run(name: str, args: argparse.Namespace) -> TrainConfig:
-    own = {"preset": VARIANTS[name], "init": None, "out": args.out / name}
+def _run(variant: Variant, args: argparse.Namespace) -> TrainConfig:
+    preset = suited(variant, args.crop)
+    own: dict[str, Any] = {"preset": preset, "init": None, "out": args.out / variant.name}
+    output = contract_of(PRESETS[preset]).output
+    for name in ("l1_weight", "tv_weight"):
+        own[name] = getattr(args, name) * 2 / (output.high - output.low)
     own["cache_dir"] = args.cache_dir or args.out / "shards"  # fetched once for all
     return from_flags(TrainConfig, argparse.Namespace(**{**vars(args), **own}))
+
+
+def suited(variant: Variant, crop: int) -> str:
+    """The preset for crops of `crop` pixels. Raises ConfigError where none can halve them."""
+    for preset in variant.presets:
+        contract = contract_of(PRESETS[preset])
+        last = preset == variant.presets[-1]
+        if crop % contract.multiple_of == 0 and (last or contract.native_size <= crop):
+            return preset
+    raise ConfigError(
+        f"--crop is {crop}; {variant.name} needs a multiple of {contract.multiple_of}, or leave it "
+        "out by --variants"
+    )
 
 
 def ablate(config: AblateConfig, runs: dict[str, TrainConfig]) -> int:
@@ -105,21 +145,21 @@ def ablate(config: AblateConfig, runs: dict[str, TrainConfig]) -> int:
     out = next(iter(runs.values())).out.parent
     evaluation = _evaluation(config, runs, out)
     _check_measurable(evaluation)
-    for name, run in runs.items():
-        sys.stderr.write(f"training {name} in {run.out}\n")
+    for kind, run in runs.items():
+        sys.stderr.write(f"training {kind} in {run.out}\n")
         if signal_number := train(run, resume=True):
             sys.stderr.write("stopped; the same command goes on from there\n")
             return 128 + signal_number
     results: dict[str, Any] = evaluate(evaluation)
-    missing = [name for name in _wanted(config) if name not in runs]
-    for name in missing:
-        sys.stdout.write(f"{name}: not present (there is no preset {VARIANTS[name]})\n")
     for name, about in results["networks"].items():
         sys.stdout.write(
             f"{name}: {about['parameters']:,} parameters, {about['steps']:,} updates of "
             f"{about['batch']} pictures\n"
         )
-    write_json(out / "ablation.json", results | {"missing": missing}, flag="--out")
+    notes = {VARIANTS[kind].name: VARIANTS[kind].note for kind in runs if VARIANTS[kind].note}
+    for name, note in notes.items():
+        sys.stdout.write(f"{name}: {note}\n")
+    write_json(out / "ablation.json", results | {"notes": notes}, flag="--out")
     sys.stdout.write(f"{out / 'ablation.json'}\n")
     return 0
 

@@ -47,6 +47,18 @@ def check_settings(config: TrainConfig, ranks: Ranks) -> None:
         )
 
 
+def check_norm(generator: Generator, config: TrainConfig, ranks: Ranks) -> None:
+    """Raises ConfigError where batch normalisation would see a single value per channel."""
+    normalised = any(isinstance(module, nn.BatchNorm2d) for module in generator.modules())
+    smallest = config.crop // generator.contract.multiple_of
+    if normalised and smallest == 1 and micro_batch(config, ranks.world) == 1:
+        raise ConfigError(
+            f"one picture of {config.crop} pixels at a time is too little for the batch "
+            "normalisation of this network, whose smallest features are 1x1; use a larger --batch "
+            f"or --crop {2 * config.crop}"
+        )
+
+
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:
     """Fresh networks and optimisers, seeded; the generator from `config.init` if given."""
     torch.manual_seed(config.seed)

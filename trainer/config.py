@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config import PRESETS
+from core.config import PRESETS, DeepFillConfig
 from core.errors import ConfigError
 from core.masks.drawn import KINDS, BrushStyle
 from core.palette import hex_of, read_palette
@@ -164,14 +164,15 @@ class TrainConfig:
         """The configuration of a fresh network. Raises ConfigError for what does not suit it."""
         preset = PRESETS[self.preset]
         changes = self._changes()
-        if not changes:
-            return preset
-        first = next(iter(changes))
-        flag = f"--{'instances' if first == 'instance_edges' else first}"
-        if self.init is not None:
-            raise ConfigError(f"{flag} does nothing with --init, whose network is taken")
-        if not all(hasattr(preset, name) for name in changes):
-            raise ConfigError(f"{flag} does nothing with --preset {self.preset}; leave it out")
+        for name in changes:
+            flag = f"--{'instances' if name == 'instance_edges' else name}"
+            if self.init is not None:
+                raise ConfigError(f"{flag} does nothing with --init, whose network is taken")
+            if not hasattr(preset, name):
+                raise ConfigError(f"{flag} does nothing with --preset {self.preset}; leave it out")
+        if self.init is None and not isinstance(preset, DeepFillConfig):
+            # Without a second stage for detail it is at its best at the size that it has seen.
+            changes["native_size"] = self.crop
         return replace(preset, **changes)
 
     def _changes(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from core.errors import InpaintError, TrainingError
 
 from .board import Board
-from .build import build_callables, build_state, check_settings, shared
+from .build import build_callables, build_state, check_norm, check_settings, shared
 from .config import TrainConfig
 from .data.samples import Batch, Samples, batches, find_pictures, to_batch
 from .guard import Breakdown, Guard, explained
@@ -88,6 +88,7 @@ def prepare(config: TrainConfig, ranks: Ranks, *, resume: bool) -> Training:
         run = Run(config, resume=resume, writes=ranks.first)
     with ranks.together():
         state = build_state(config, ranks.device)
+        check_norm(state.generator, config, ranks)
         saved = run.latest() if resume else None
         if saved is not None:
             state.load_state_dict(saved)

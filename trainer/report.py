@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +22,7 @@ from core.files import whole_file
 from .page.curves import Curve, describe, draw
 from .page.exhibits import command_line, evaluation_tables, sample_pictures, unknown_settings
 from .page.history import History, read_history
+from .page.network import grid_columns, network_of
 from .page.readings import curves_of, remarks
 
 TEMPLATE = Path(__file__).parent / "page" / "report.html"
@@ -74,7 +76,9 @@ def render(run: Path) -> str:
     settings = read_settings(run)
     history = read_history(run / "metrics.jsonl")
     state = state_of(run, settings, history)
-    curves, note = draw_curves(curves_of(history, settings), history)
+    network = network_of(run, settings)
+    curves, note = draw_curves(curves_of(history, settings, network), history)
+    columns = partial(grid_columns, network, int(settings.get("crop", 0)))
     tables, unread = evaluation_tables(list(run.glob("evaluation*.json")))
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
@@ -88,7 +92,7 @@ def render(run: Path) -> str:
         intro=intro(history),
         curves=curves if history.steps else [],
         note=note,
-        pictures=sample_pictures(run / "samples"),
+        pictures=sample_pictures(run / "samples", columns),
         tables=tables,
         unread=unread,
         skipped=read_lines(run / "skipped.jsonl", "picture", "reason"),

@@ -86,6 +86,10 @@ class Samples(Dataset[dict[str, Tensor]]):
     def check(self) -> None:
         """Raise ConfigError for settings that cannot work with these pictures."""
         here, crop, workers = self.pictures.entries, self.config.crop, self.config.workers
+        if crop % self.contract.multiple_of:
+            raise ConfigError(
+                f"--crop is {crop}; this network needs a multiple of {self.contract.multiple_of}"
+            )
         if self.pictures.shards:
             return  # nothing is known of them yet
         if workers > len(here):

@@ -36,8 +36,8 @@ class Curve:
     reading: str
     levels: dict[float, str] = field(default_factory=dict)
     """Horizontal lines: value -> what it means."""
-    percent: bool = False
-    """Whether values count pictures from -1 to 1, so that 50 times the value is per cent."""
+    percent: float = 0.0
+    """By what a value is multiplied to be per cent of the range of pictures; 0 = it is no share."""
 
 
 def smooth(values: Sequence[float]) -> list[float]:
@@ -144,7 +144,10 @@ def _style(axes: Any, curve: Curve) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("step", color=TEXT, fontsize=8)
     if curve.percent:
-        second = axes.secondary_yaxis("right", functions=(lambda x: 50 * x, lambda x: x / 50))
+        factor = curve.percent
+        second = axes.secondary_yaxis(
+            "right", functions=(lambda x: factor * x, lambda x: x / factor)
+        )
         second.tick_params(colors=TEXT, color=GRID, labelsize=8, length=2)
         second.yaxis.set_major_formatter("{x:g} %")
         second.spines["right"].set_color(GRID)

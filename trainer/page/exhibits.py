@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from ..measure.metrics import COLUMNS
 
 Cells = dict[str, dict[str, dict[str, str]]]
 """Kind of masks -> method -> metric -> what is shown."""
-GRID = ("hole", "lines", "coarse", "refined", "completed", "true")
-"""Columns of a sample grid, as `Run.sample` writes it."""
+Columns = Callable[[int], tuple[str, ...]]
+"""Width of a sample grid in pixels -> what its columns show."""
 SHOWN = 4
 """Grids that stand side by side: the first, some between, the last."""
 MOST_WIDTH = 1152
@@ -48,7 +48,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def sample_pictures(folder: Path) -> list[Picture]:
+def sample_pictures(folder: Path, columns: Columns) -> list[Picture]:
     """Of the grids in `folder`: the fills over time, the last grid and the first one.
 
     Grids that cannot be read, as those that are just being written, are passed over.
@@ -58,11 +58,12 @@ def sample_pictures(folder: Path) -> list[Picture]:
     steps = list(read)
     if not steps:
         return []
-    pictures = [_grid(steps[-1], read[steps[-1]], "The last grid")]
+    pictures = [_grid(steps[-1], read[steps[-1]], "The last grid", columns)]
     if len(steps) > 1:
         chosen = [steps[round(i * (len(steps) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
-        pictures.insert(0, _over_time({step: read[step] for step in dict.fromkeys(chosen)}))
-        pictures.append(_grid(steps[0], read[steps[0]], "The first grid"))
+        some = {step: read[step] for step in dict.fromkeys(chosen)}
+        pictures.insert(0, _over_time(some, columns))
+        pictures.append(_grid(steps[0], read[steps[0]], "The first grid", columns))
     return pictures
 
 
@@ -74,19 +75,21 @@ def _open(path: Path) -> Image.Image | None:
         return None
 
 
-def _grid(step: int, image: Image.Image, title: str) -> Picture:
-    words = f"Fills at step {step}, a row per picture; columns: {', '.join(GRID)}"
-    return _picture(f"{title}, step {step:,}", GRID, words, image)
+def _grid(step: int, image: Image.Image, title: str, columns: Columns) -> Picture:
+    names = columns(image.width)
+    words = f"Fills at step {step}, a row per picture; columns: {', '.join(filter(None, names))}"
+    return _picture(f"{title}, step {step:,}", names, words, image)
 
 
-def _over_time(grids: Mapping[int, Image.Image]) -> Picture:
+def _over_time(grids: Mapping[int, Image.Image], columns: Columns) -> Picture:
     """The hole, the completed picture at every step, the true picture."""
     size = next(iter(grids.values())).size
     grids = {step: image for step, image in grids.items() if image.size == size}
-    side = size[0] // len(GRID)
+    names = columns(size[0])
+    side = size[0] // len(names)
     last = grids[max(grids)]
-    strips = [_column(last, "hole"), *(_column(grid, "completed") for grid in grids.values())]
-    strips.append(_column(last, "true"))
+    completed = (_column(grid, names.index("completed"), side) for grid in grids.values())
+    strips = [_column(last, 0, side), *completed, _column(last, len(names) - 1, side)]
     joined = Image.new("RGB", (side * len(strips), size[1]))
     for i, strip in enumerate(strips):
         joined.paste(strip, (i * side, 0))
@@ -95,13 +98,12 @@ def _over_time(grids: Mapping[int, Image.Image]) -> Picture:
     return _picture("Completed pictures over time, by step", captions, words, joined)
 
 
-def _column(grid: Image.Image, name: str) -> Image.Image:
-    side = grid.width // len(GRID)
-    left = GRID.index(name) * side
-    return grid.crop((left, 0, left + side, grid.height))
+def _column(grid: Image.Image, number: int, side: int) -> Image.Image:
+    return grid.crop((number * side, 0, (number + 1) * side, grid.height))
 
 
 def _picture(title: str, captions: tuple[str, ...], words: str, image: Image.Image) -> Picture:
+    image = image.copy()  # one grid may be part of several pictures
     image.thumbnail((MOST_WIDTH, 10**6), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
