@@ -188,6 +188,12 @@ def test_an_explosion_is_measured_by_the_usual_level():
     for name, value in (("l1_refined", 0.51), ("l1_coarse", 0.26)):
         with pytest.raises(Breakdown, match=f"{name} exploded"):
             steady.check_losses(50, {name: value})
+    rising = Guard(20.0, ALONE)  # styles say nothing at first, then ever more
+    for step in range(WARM_UP):
+        rising.check_losses(step, {"kl": 0.5})
+    rising.check_losses(50, {"kl": 1900.0})
+    with pytest.raises(Breakdown, match="kl exploded"):
+        rising.check_losses(51, {"kl": 2100.0})
     off = Guard(0.0, ALONE)
     for step in range(WARM_UP + 1):
         off.check_losses(step, {"g": 10.0**step})

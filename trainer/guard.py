@@ -28,6 +28,9 @@ LEAST_LEVEL = 1.0
 STEADY, LEAST_STEADY = "l1_", 0.05
 """How the names begin of losses that hardly vary, means over so many pixels, and their least level.
 A quarter of the bound is theirs: fills that are white or black all over come to no more."""
+RISING, LEAST_RISING = ("kl", "penalty"), 100.0
+"""Losses that begin near 0 and rise as a network learns to use what they weigh, and their level.
+(KL is a sum over all numbers of all styles.)"""
 UNHARMED = 1 << 40
 """Later than any update."""
 
@@ -79,7 +82,7 @@ class Guard:
         usual = statistics.median(self._levels[name])
         if name.startswith(STEADY):
             return self.explosion / 4 * max(usual, LEAST_STEADY)
-        return self.explosion * max(usual, LEAST_LEVEL)
+        return self.explosion * max(usual, LEAST_RISING if name in RISING else LEAST_LEVEL)
 
     def _check_harm(self, step: int, values: dict[str, float]) -> None:
         # The first of any process, so that all of them come to the same end.
