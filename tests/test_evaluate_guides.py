@@ -124,7 +124,8 @@ def test_what_is_drawn_is_given_inside_the_hole_and_a_map_whole(streets):
 
 
 def test_strokes_are_others_for_another_seed_picture_and_map(streets):
-    """All over the picture, as the hole of the two seeds differs too."""
+    """All over the picture, as the holes of two seeds differ too; the pictures are the same."""
+    (streets / "1.png").write_bytes((streets / "0.png").read_bytes())
     (port,) = [p for p in contract_of(PRESETS["scfegan-tiny"]).guides if p.name == "color"]
 
     def strokes(folder: Path) -> list[torch.Tensor]:

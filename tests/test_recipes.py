@@ -136,6 +136,28 @@ def test_one_picture_is_learnt_by_heart(preset, streets, tmp_path):
     assert np.mean(losses[-5:]) < 0.2 * losses[0], (losses[0], losses[-5:])
 
 
+@pytest.mark.parametrize("preset", ["scfegan-tiny", "spade-tiny"])
+def test_micro_batches_make_the_update_of_the_whole_batch(preset, streets, tmp_path):
+    """But for batch normalisation, hence instance normalisation for SPADE."""
+    network = PRESETS[preset]
+    network = replace(network, norm="instance") if hasattr(network, "norm") else network
+    torch.manual_seed(0)
+    start = tmp_path / "start.safetensors"
+    save_weights(start, build_generator(network))
+    config = settings(preset, streets, tmp_path / "run", init=start, batch=4)
+    samples = Samples(find_pictures(config.data), config)
+    parts = [default_collate([samples[k] for k in ks]) for ks in ((0, 1, 2, 3), (0, 1), (2, 3))]
+    whole, *halves = (to_batch(part, samples.contract) for part in parts)
+    found = []
+    for batches in ([whole], halves):
+        state = build_state(config, CPU)
+        run = build_callables(state, config, CPU)
+        for _ in range(2):
+            losses = train_step(state, run, batches, config)
+        found.append({name: float(value) for name, value in losses.items()})
+    assert found[1] == pytest.approx(found[0], rel=2e-3, abs=1e-4)
+
+
 def test_a_recipe_is_where_the_flags_default_to(capsys, tmp_path):
     assert main(["--preset", "scfegan", "--data", "x", "--out", "y", "--dry-run"]) == 0
     shown = json.loads(capsys.readouterr().out)

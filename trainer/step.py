@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from core.layers.spectral import SpectralConv2d
 from core.models.base import Generator
+from core.models.discriminators import SNConv2d
 
 from .adversary import (
     discriminator_loss,
@@ -121,7 +123,7 @@ def update_discriminator(
     state.discriminator.requires_grad_(True)
     state.d_optimizer.zero_grad(set_to_none=True)
     means: dict[str, Tensor] = {}
-    for batch, last in in_turn(batches, state.discriminator):
+    for batch, last in in_turn(batches, state):
         with torch.no_grad():
             filled = once or fill(state, run.other_learn or run.learn, batch, config)
         completed = filled.completed.detach()
@@ -152,7 +154,7 @@ def update_generator(
     state.discriminator.requires_grad_(False)
     state.g_optimizer.zero_grad(set_to_none=True)
     means: dict[str, Tensor] = {}
-    for batch, last in in_turn(batches, state.discriminator):
+    for batch, last in in_turn(batches, state):
         with sharing(run.learn, last=last):
             filled = once or fill(state, run.learn, batch, config)
             losses: dict[str, Tensor] = {}
@@ -199,18 +201,26 @@ def fill(state: TrainState, learn: Learn, batch: Batch, config: TrainConfig) -> 
     return Filled(batch, fills, extras, complete(fills[-1], batch))
 
 
-def in_turn(batches: Sequence[Batch], discriminator: nn.Module) -> Iterator[tuple[Batch, bool]]:
+def in_turn(batches: Sequence[Batch], state: TrainState) -> Iterator[tuple[Batch, bool]]:
     """Each micro-batch and whether it is the last.
 
     Every one finds the spectral norms' vectors as the first one did. So the power iteration, which
-    each pass of the discriminator makes, is the same for all of them and counts once.
+    each pass makes, is the same for all of them and counts once.
     """
-    before = [buffer.clone() for buffer in discriminator.buffers()] if len(batches) > 1 else []
+    vectors = spectral_vectors(state) if len(batches) > 1 else []
+    before = [vector.clone() for vector in vectors]
     for i, batch in enumerate(batches):
         if i:
-            for buffer, old in zip(discriminator.buffers(), before, strict=True):
-                buffer.copy_(old)
+            for vector, old in zip(vectors, before, strict=True):
+                vector.copy_(old)
         yield batch, i == len(batches) - 1
+
+
+def spectral_vectors(state: TrainState) -> list[Tensor]:
+    """What power iterations keep, in both networks."""
+    modules = [*state.generator.modules(), *state.discriminator.modules()]
+    normed = [module for module in modules if isinstance(module, SNConv2d | SpectralConv2d)]
+    return [buffer for module in normed for buffer in module.buffers(recurse=False)]
 
 
 def mean_areas(batches: Sequence[Batch], ranks: Ranks) -> tuple[Tensor, Tensor]:

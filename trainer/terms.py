@@ -48,7 +48,9 @@ def terms(
         losses["tv"] = total_variation(filled.completed, grow(filled.batch.mask, 1))
         total = total + config.tv_weight * losses["tv"]
     if "log_variance" in filled.extras:
-        losses["kl"] = kl_divergence(**filled.extras)
+        # A sum over the batch: the mean over its parts must be that of the whole.
+        parts = config.batch / len(filled.completed)
+        losses["kl"] = parts * kl_divergence(**filled.extras)
         total = total + config.kl_weight * losses["kl"]
     return total
 
