@@ -61,7 +61,9 @@ def released_batch(release: Vectors, state: TrainState) -> Batch:
 
 def test_maps_become_the_channels_of_the_release(release, state):
     guides = released_batch(release, state).guides
-    torch.testing.assert_close(torch.cat(list(guides.values()), dim=1), release.mask("out/semantics"))
+    torch.testing.assert_close(
+        torch.cat(list(guides.values()), dim=1), release.mask("out/semantics")
+    )
 
 
 def test_two_updates_are_those_of_the_release(release, state):
