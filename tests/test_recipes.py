@@ -126,14 +126,14 @@ def test_one_picture_is_learnt_by_heart(preset, streets, tmp_path):
     folder.mkdir()
     for suffix in ("png", "seg.png"):
         (folder / f"0.{suffix}").write_bytes((streets / f"0.{suffix}").read_bytes())
-    rates = {"lr": 2e-3, "beta1": 0.5, "d_lr": 2e-4, "l1_weight": 10.0, "holes": ("box",)}
+    rates = {"lr": 3e-3, "beta1": 0.5, "d_lr": 2e-4, "l1_weight": 50.0, "holes": ("box",)}
     config = settings(preset, folder, tmp_path / "run", zoom=1.0, color_share=0.0, **rates)
     state = build_state(config, CPU)
     run = build_callables(state, config, CPU)
     samples = Samples(find_pictures(config.data), config)
     batch = to_batch(default_collate([samples[0]] * 2), samples.contract)
     losses = [float(train_step(state, run, [batch], config)["l1_refined"]) for _ in range(80)]
-    assert np.mean(losses[-5:]) < 0.2 * losses[0], (losses[0], losses[-5:])
+    assert np.mean(losses[-5:]) < 0.2 * losses[0], losses
 
 
 @pytest.mark.parametrize("preset", ["scfegan-tiny", "spade-tiny"])
