@@ -296,6 +296,10 @@ def test_a_file_names_the_labels_and_gives_them_colours(tmp_path):
     assert network.config.palette == ("#808080", "#aa0000", "#804080")
     assert [port.name for port in network.contract.guides] == ["semantic", "instances"]
     assert network.contract.port("semantic").channels == 4
+    palette = tmp_path / "labels.json"
+    palette.write_text('{"sky": "#808080", "traffic light": "#AA0000", "road": "#804080"}')
+    again = import_file(file, "--labels", str(palette), "--unknown", "--instance-edges")
+    assert again.config == network.config
 
 
 def test_the_result_says_where_it_came_from_and_under_which_terms(tmp_path, capsys):

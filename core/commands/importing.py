@@ -43,7 +43,7 @@ def _add_spade(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--labels", type=Path, metavar="FILE", help="names of the labels, a line each in the order "
-        "of their numbers, perhaps with a colour: sky #808080",
+        "of their numbers, perhaps with a colour: sky #808080; or a palette, .gpl or .json",
     )  # fmt: skip
     group.add_argument(
         "--unknown", action=BooleanOptionalAction, help="a channel of its map is for no label"

@@ -4,17 +4,22 @@ import re
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..palette import hex_of, read_palette
 
 LINE = re.compile(r"(?P<name>\S.*?)(?:\s+(?P<colour>#[0-9a-fA-F]{6}))?")
 
 
 def read_labels(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names, and the colours (#rrggbb) if there are any, of a text file.
+    """Names, and the colours (#rrggbb) if there are any, of a palette or a text file.
 
-    A line for each label, in the order of their numbers: its name, and perhaps its colour after a
-    space ("sky #808080"). Empty lines, and those that begin with "# ", say nothing. Raises
-    ConfigError for a file that is none.
+    A palette is as `read_palette` takes it (.gpl, .json). A text file has a line for each label, in
+    the order of their numbers: its name, and perhaps its colour after a space ("sky #808080").
+    Empty lines, and those that begin with "# ", say nothing. Raises ConfigError for a file that is
+    neither.
     """
+    if path.suffix.lower() in (".gpl", ".json"):
+        palette = read_palette(path)
+        return tuple(palette.values()), tuple(map(hex_of, palette))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
