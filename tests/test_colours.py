@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from trainer.config import TrainConfig
-from trainer.data.colours import Colours, Ground, colour_strokes, smoothed
+from trainer.data.colours import Ground, colour_strokes, draw_colours, smoothed
 from trainer.data.frame import Frame
 from trainer.data.sources import Entry, Place
 
@@ -175,7 +175,7 @@ def strokes_of(config: TrainConfig, entry: Entry, seed: int, reports: list[str])
         reports.append(reason)
 
     random = np.random.default_rng(seed)
-    return Colours(config).draw(ramp().flip(-1), entry, frame, random, report)
+    return draw_colours(ramp().flip(-1), entry, frame, random, report)
 
 
 def test_the_label_map_beside_a_picture_is_cut_like_it(tmp_path, config):

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from core.errors import ConfigError
 
-from ..config import TrainConfig
 from .frame import Frame
 from .holes import Report
 from .lines import leave_cores_to_others
@@ -69,20 +68,14 @@ AMOUNTS = {
 """With how often each occurs."""
 
 
-class Colours:
-    """Draws the colour strokes of a sample."""
+def draw_colours(
+    image: Tensor, entry: Entry, frame: Frame, random: np.random.Generator, report: Report
+) -> Tensor:
+    """(3, crop, crop) uint8 -> strokes (3, crop, crop) uint8, all over the picture.
 
-    def __init__(self, config: TrainConfig):
-        self.wanted = config.color_share > 0
-
-    def draw(
-        self, image: Tensor, entry: Entry, frame: Frame, random: np.random.Generator, report: Report
-    ) -> Tensor:
-        """(3, crop, crop) uint8 -> strokes (3, crop, crop) uint8, all over the picture.
-
-        As `colour_strokes`; segments are those of the label map beside the picture, if it has one.
-        """
-        return colour_strokes(image, read_side(entry.seg, labels, frame, report), random)
+    As `colour_strokes`; segments are those of the label map beside the picture, if it has one.
+    """
+    return colour_strokes(image, read_side(entry.seg, labels, frame, report), random)
 
 
 def colour_strokes(image: Tensor, segments: Tensor | None, random: np.random.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from core.errors import ConfigError
 from core.semantic import checked
 
 from ..config import TrainConfig
-from .colours import Colours
+from .colours import draw_colours
 from .frame import Frame
 from .holes import Report
 from .lines import Lines
@@ -41,7 +41,7 @@ class Guides:
     def __init__(self, config: TrainConfig, contract: Contract):
         self.config = config
         self.ports = contract.guides
-        self.lines, self.colours = Lines(config), Colours(config)
+        self.lines = Lines(config)
         self.by_name: dict[str, Draw] = {"sketch": self._sketch, "color": self._color}
         self.by_kind: dict[str, Draw] = {
             "labels": self._labels,
@@ -81,7 +81,7 @@ class Guides:
     def _color(self, port: Port, cut: Cut, random: np.random.Generator, report: Report) -> Tensor:
         if random.random() >= self.config.color_share:
             return torch.zeros_like(cut.image)
-        return self.colours.draw(cut.image, cut.entry, cut.frame, random, report)
+        return draw_colours(cut.image, cut.entry, cut.frame, random, report)
 
     def _labels(self, port: Port, cut: Cut, random: np.random.Generator, report: Report) -> Tensor:
         """Read from the side file; a damaged one is unknown all over, if the network knows that."""
