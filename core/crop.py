@@ -193,6 +193,12 @@ def resize_known(image: Tensor, hole: Tensor, size: tuple[int, int]) -> Tensor:
     return (shrunk[0] / shrunk[1].clamp(min=1e-3)).clamp(0, 1)
 
 
+def in_mean_colour(image: Tensor, known: Tensor) -> Tensor:
+    """The picture where it is known, and the mean of that elsewhere: (N, C, H, W), (N, 1, H, W)."""
+    mean = (image * known).sum((-1, -2), keepdim=True) / known.sum((-1, -2), keepdim=True)
+    return torch.where(known > 0, image, mean)
+
+
 def resize_hole(hole: Tensor, size: tuple[int, int]) -> Tensor:
     """A cell is hole if any of its pixels is: no pixel of what shall vanish shines through."""
     if tuple(hole.shape[-2:]) == size:

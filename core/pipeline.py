@@ -16,6 +16,7 @@ from .crop import (
     feather,
     grow,
     hole_groups,
+    in_mean_colour,
     mirror_to_multiple,
     nearest,
     resize,
@@ -51,13 +52,14 @@ class FillOptions:
     """Picture kept round a cropped hole on each side, as a fraction of the hole's longer side."""
     work_size: int = 1024
     """Longest side in pixels on which the network works; larger crops are scaled to it."""
-    seed: int = 0
+    seed: int | None = None
     """What noise and styles are drawn by, for networks that take any; each picture of a batch has
-    its own. The same seed gives the same picture."""
+    its own, and the same seed gives the same picture. None: noise as by 0, and for a style that is
+    not given that of the known picture itself, so that a fill goes with what is round it."""
 
     def __post_init__(self) -> None:
         for name, unit in (("grow", " pixels"), ("feather", " pixels"), ("seed", "")):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more{unit}")
         if self.strategy not in ("auto", "full", "crop"):
             raise ConfigError(f"strategy is {self.strategy!r}; it must be auto, full or crop")
@@ -86,8 +88,8 @@ class Inpainter:
         bit; in between it blends, and above the threshold it is hole for the network. Image or
         mask may have N = 1 beside a larger batch.
 
-        Guides go by the names of the contract's ports, and those left out, or None, are empty, or
-        drawn by `FillOptions.seed`. By the kind of the port: map, (N, C, H, W) in [0, 1]; labels,
+        Guides go by the names of the contract's ports; those left out, or None, are empty, or as
+        `FillOptions.seed` says. By the kind of the port: map, (N, C, H, W) in [0, 1]; labels,
         their numbers (N, 1, H, W), 255 = unknown, or one-hot (N, C, H, W); instances, numbers
         (N, 1, H, W); vector, (N, C), or a reference picture (N, 3, h, w) in [0, 1].
         Raises ShapeError or ConfigError for tensors that do not fit.
@@ -99,7 +101,9 @@ class Inpainter:
         for item in range(len(image)):
             one = slice(item, item + 1)
             if (alpha[one] > THRESHOLD).any():
-                own = self._guides({name: x[one] for name, x in given.items()}, item)
+                own = self._guides(
+                    {name: x[one] for name, x in given.items()}, item, image[one], alpha[one]
+                )
                 self._fill_item(result[one], alpha[one], own)
         return result
 
@@ -127,11 +131,16 @@ class Inpainter:
         image, mask = torch.zeros(3, *size, device=device), torch.ones(shape, device=device)
         return self(image[None], mask[None], **given)
 
-    def _guides(self, given: dict[str, Tensor], item: int) -> Guides:
-        """Those of one picture; a vector that is not given is drawn."""
-        random = np.random.default_rng((self.options.seed, item))
+    def _guides(self, given: dict[str, Tensor], item: int, image: Tensor, alpha: Tensor) -> Guides:
+        """Those of one picture; a style that is not given is its own, or drawn."""
+        random = np.random.default_rng((self.options.seed or 0, item))
+        known = (alpha == 0).float()
         for port in self.backend.contract.guides:
-            if port.kind == "vector" and port.name not in given:
+            if port.kind != "vector" or port.name in given:
+                continue
+            if port.encoded and self.options.seed is None and known.any():
+                given[port.name] = self._encoded(in_mean_colour(image.float(), known))
+            else:
                 drawn = random.standard_normal((1, port.channels), dtype=np.float32)
                 given[port.name] = torch.from_numpy(drawn)
         return Guides(self.backend.contract, given, random)

@@ -213,10 +213,24 @@ def test_noise_is_ones_in_the_share_of_the_port_all_over_the_network_size():
 
 def test_a_style_is_drawn_from_the_normal_distribution():
     backend = Recorder(replace(STYLE, channels=4000))
-    Inpainter(backend)(picture(8, 8).expand(2, -1, -1, -1), box(8, 8))
+    seeded = Inpainter(backend, FillOptions(seed=0))
+    seeded(picture(8, 8).expand(2, -1, -1, -1), box(8, 8))
     first, second = (run["style"] for run in backend.runs)
     assert first.shape == (1, 4000) and abs(first.mean()) < 0.06 and abs(first.std() - 1) < 0.05
     assert abs((first * second).mean()) < 0.06  # those of two pictures have nothing in common
+
+
+def test_a_hole_is_filled_in_the_style_of_what_is_known():
+    backend, mask = Recorder(STYLE), torch.zeros(1, 1, 8, 8)
+    mask[..., :4, :] = 1
+    image = torch.cat([picture(4, 8), torch.full((1, 3, 4, 8), 0.75)], dim=2)
+    Inpainter(backend)(image, mask)
+    assert torch.equal(backend.encoded[0], torch.full((1, 3, 8, 8), 0.5))  # 0.75 from -1 to 1
+    assert backend.runs[0]["style"].tolist() == [[0.5] * 7]
+    Inpainter(backend, FillOptions(seed=0))(image, mask)
+    Inpainter(backend)(image, torch.ones_like(mask))  # of nothing known there is no style
+    assert len(backend.encoded) == 1
+    assert torch.equal(backend.runs[1]["style"], backend.runs[2]["style"])
 
 
 def test_a_style_is_looked_up_of_a_picture_or_taken_as_it_is():

@@ -69,7 +69,8 @@ def add_guides(parser: ArgumentParser, names: tuple[str, ...] = tuple(GUIDES)) -
         group.add_argument(f"--{name}", metavar="PATH", help=GUIDES[name].help)
     group.add_argument(
         "--seed", type=int, metavar="N",
-        help="of noise, and of the style where no --style is given (default: 0)",
+        help="of noise, and of a style in place of that of the picture itself (default: noise by "
+        "0, style of the picture)",
     )  # fmt: skip
     group.add_argument(
         "--palette", metavar="FILE",

@@ -85,7 +85,7 @@ def synthesize(args: Namespace) -> int:
     _check_network(inpainter.backend, guides, args)
     plain = MapJob(
         guides=guides, output=output, size=size,
-        seed=inpainter.options.seed, palette=given_palette(args),
+        seed=inpainter.options.seed or 0, palette=given_palette(args),
     )  # fmt: skip
     if source.is_dir():
         jobs = [one for job in _pair(source, plain) for one in _counted(job, args.count)]
