@@ -28,20 +28,13 @@ from .commands.info import add_info
 from .commands.masks import add_mask
 from .commands.sketch import add_sketch
 from .commands.synthesize import add_synthesize
-from .errors import InpaintError
+from .flags import exit_code
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     args = build_parser().parse_args(argv)
-    try:
-        return args.run(args)
-    except InpaintError as problem:
-        sys.stderr.write(f"error: {problem}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing is half written\n")
-        return 130
+    return exit_code(lambda: args.run(args))
 
 
 def build_parser() -> argparse.ArgumentParser:

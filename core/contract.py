@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .errors import ConfigError
+from .files import with_tuples
 
 THRESHOLD = 0.5
 """Above it a soft mask is hole and a soft line is drawn (127.5 of 255 in the official code)."""
@@ -98,15 +99,9 @@ class Contract:
     def from_dict(cls, values: dict[str, Any]) -> "Contract":
         """The inverse of `to_dict`. Raises ConfigError for anything else."""
         try:
-            ports = tuple(_port(values) for values in values["inputs"])
-            output = _port(values["output"])
+            ports = tuple(Port(**with_tuples(port)) for port in values["inputs"])
+            output = Port(**with_tuples(values["output"]))
             rest = {key: values[key] for key in values if key not in ("inputs", "output")}
             return cls(inputs=ports, output=output, **rest)
         except (KeyError, TypeError) as problem:
             raise ConfigError(f"not a contract of this version ({problem}); update it") from None
-
-
-def _port(values: dict[str, Any]) -> Port:
-    # JSON knows no tuples.
-    fields: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in values.items()}
-    return Port(**fields)

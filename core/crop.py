@@ -194,8 +194,12 @@ def resize_known(image: Tensor, hole: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def in_mean_colour(image: Tensor, known: Tensor) -> Tensor:
-    """The picture where it is known, and the mean of that elsewhere: (N, C, H, W), (N, 1, H, W)."""
-    mean = (image * known).sum((-1, -2), keepdim=True) / known.sum((-1, -2), keepdim=True)
+    """The picture where it is known, and the mean of that elsewhere: (N, C, H, W), (N, 1, H, W).
+
+    Where nothing is known it is black.
+    """
+    pixels = known.sum((-1, -2), keepdim=True).clamp(min=1)
+    mean = (image * known).sum((-1, -2), keepdim=True) / pixels
     return torch.where(known > 0, image, mean)
 
 

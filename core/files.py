@@ -38,6 +38,11 @@ def plain(content: Any) -> Any:
     return json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
 
 
+def with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back, with tuples for its lists."""
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+
+
 def write_json(path: Path, content: Any, *, flag: str = "--json") -> None:
     """Write `content` whole or not at all, as `plain` has it.
 

@@ -65,15 +65,24 @@ def run_command(
     )
     add_flags(parser, settings)
     args = parser.parse_args(argv)
-    try:
+
+    def all_of_it() -> int:
         work(from_flags(settings, args))
+        return 0
+
+    return exit_code(all_of_it)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """That of `work`, or 1 with the sentence of its error on stderr, or 130 if interrupted."""
+    try:
+        return work()
     except InpaintError as problem:
         sys.stderr.write(f"error: {problem}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing is half written\n")
         return 130
-    return 0
 
 
 def _options(entry: Field[Any], hint: Any, default: Any) -> dict[str, Any]:

@@ -65,8 +65,13 @@ def to_port(x: Tensor, port: Port, contract: Contract) -> Tensor:
 
 def from_output(x: Tensor, contract: Contract) -> Tensor:
     """The network's output -> RGB in [0, 1]."""
+    return rgb_of(x.float(), contract).clamp(0, 1)
+
+
+def rgb_of(x: Tensor, contract: Contract) -> Tensor:
+    """The network's output -> RGB, from 0 to 1 where it keeps to its range."""
     low, high = contract.output.low, contract.output.high
-    return ((_in_order(x, contract).float() - low) / (high - low)).clamp(0, 1)
+    return (_in_order(x, contract) - low) / (high - low)
 
 
 def _in_order(x: Tensor, contract: Contract) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from .config import DeepFillConfig, PConvConfig, ScFeganConfig, SpadeConfig
 from .contract import Contract
 from .errors import ConfigError
+from .files import with_tuples
 from .models.base import Generator, Network
 from .models.deepfill import DeepFill
 from .models.edges import EdgeConfig, EdgeDetector
@@ -73,9 +74,7 @@ def config_from_dict(name: str, values: dict[str, Any]) -> Any:
     """The inverse of `config_to_dict`. Raises ConfigError if name or settings are unknown."""
     if name not in ARCHITECTURES:
         raise ConfigError(f"the architecture {name!r} is not one of {', '.join(ARCHITECTURES)}")
-    # JSON knows no tuples.
-    values = {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}
     try:
-        return ARCHITECTURES[name].config(**values)
+        return ARCHITECTURES[name].config(**with_tuples(values))
     except TypeError as problem:
         raise ConfigError(f"settings of another version of {name}: {problem}") from None

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.contract import Contract
 from core.errors import BackendError, ConfigError
+from core.guides import rgb_of
 from core.layers.attention import MIB, ContextualAttention
 from core.models.base import Generator
 from core.models.pconv import PConvUNet
@@ -142,9 +143,7 @@ def build_callables(state: TrainState, config: TrainConfig, device: torch.device
 
 def _looked_at(network: FeatureNetwork, contract: Contract, pictures: Tensor) -> list[Tensor]:
     """The features of pictures as `contract.output` has them, also of values beyond its range."""
-    low, high = contract.output.low, contract.output.high
-    rgb = pictures.flip(1) if contract.order == "bgr" else pictures
-    return network((rgb - low) * (2 / (high - low)) - 1)
+    return network(2 * rgb_of(pictures, contract) - 1)
 
 
 def shared(callables: Callables, state: TrainState, ranks: Ranks) -> Callables:

@@ -20,6 +20,13 @@ def setting(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def preset_called(name: str) -> Any:
+    """The configuration of a preset. Raises ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"--preset is {name!r}; it must be one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A run. The defaults are the objective and the optimiser of Yu et al. 2019."""
@@ -144,10 +151,6 @@ class TrainConfig:
     report: bool = setting(True, "write report.html when the run has come to its end")
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(
-                f"--preset is {self.preset!r}; it must be one of {', '.join(PRESETS)}"
-            )
         self.network()  # refuses what cannot be built
         brush_style(self)
         parse_shares(self.holes)
@@ -162,7 +165,7 @@ class TrainConfig:
 
     def network(self) -> Any:
         """The configuration of a fresh network. Raises ConfigError for what does not suit it."""
-        preset = PRESETS[self.preset]
+        preset = preset_called(self.preset)
         changes = self._changes()
         for name in changes:
             flag = f"--{'instances' if name == 'instance_edges' else name}"

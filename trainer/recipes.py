@@ -3,38 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-from core.config import PRESETS, SpadeConfig
-from core.errors import ConfigError
+from core.config import SpadeConfig
 from core.registry import architecture_of
 from core.weights import read_info
 
+from .config import preset_called
+
+BY_FEATURES: dict[str, Any] = {
+    "l1": "weighted",
+    "hole_weight": 6.0,
+    "known_weight": 1.0,
+    "features_of": "both",
+    "perceptual_weight": 0.05,
+    "style_weight": 120.0,
+    "tv_weight": 0.1,
+}
+"""Liu et al. 2018, equation 7, which Jo and Park 2019 took over; how much more a hole counts the
+latter do not say."""
 RECIPES: dict[str, dict[str, Any]] = {
     "deepfillv2": {},  # Yu et al. 2019: the defaults
-    # Liu et al. 2018, section 3.3 and equation 7.
-    "pconv": {
-        "lr": 2e-4,
-        "beta1": 0.9,
-        "gan_weight": 0.0,
-        "l1": "weighted",
-        "hole_weight": 6.0,
-        "known_weight": 1.0,
-        "features_of": "both",
-        "perceptual_weight": 0.05,
-        "style_weight": 120.0,
-        "tv_weight": 0.1,
-    },
-    # Jo and Park 2019, section 3.3; how much more a hole counts is not said there.
-    "scfegan": {
-        "gan": "linear",
-        "gan_weight": 0.001,
-        "l1": "weighted",
-        "hole_weight": 6.0,
-        "known_weight": 1.0,
-        "features_of": "both",
-        "perceptual_weight": 0.05,
-        "style_weight": 120.0,
-        "tv_weight": 0.1,
-    },
+    "pconv": BY_FEATURES | {"lr": 2e-4, "beta1": 0.9, "gan_weight": 0.0},  # section 3.3
+    "scfegan": BY_FEATURES | {"gan": "linear", "gan_weight": 0.001},  # section 3.3
     # Park et al. 2019, section 4 and appendix A, with the rates of the release (TTUR).
     "spade": {
         "gan": "multiscale",
@@ -63,9 +52,8 @@ def recipe(preset: str, init: Path | None = None) -> dict[str, Any]:
 
     Raises ConfigError for an unknown preset, WeightsError as `read_info` does.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"--preset is {preset!r}; it must be one of {', '.join(PRESETS)}")
-    config = read_info(init).config if init else PRESETS[preset]
+    found = preset_called(preset)
+    config = read_info(init).config if init else found
     settings = RECIPES.get(architecture_of(config), {})
     in_context = isinstance(config, SpadeConfig) and config.context
     return settings | IN_CONTEXT if in_context else settings

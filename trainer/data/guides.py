@@ -35,6 +35,16 @@ class Cut(NamedTuple):
 Draw = Callable[[Port, Cut, np.random.Generator, Report], Tensor]
 
 
+def check_label_maps(entries: Sequence[Entry], network: str) -> None:
+    """Raise ConfigError if a picture has no label map, which `network` cannot do without."""
+    without = [entry.name for entry in entries if entry.seg is None]
+    if without:
+        raise ConfigError(
+            f"{len(without)} of {len(entries)} pictures have no label map, the first being "
+            f"{without[0]}; {network} needs one beside each (KEY.seg.png)"
+        )
+
+
 class Guides:
     """Draws what a user would give, and what nobody gives."""
 
@@ -55,13 +65,8 @@ class Guides:
 
     def check(self, entries: Sequence[Entry]) -> None:
         """Raise ConfigError if these pictures lack what the network cannot do without."""
-        wants_maps = any(port.kind == "labels" for port in self.ports)
-        without = [entry.name for entry in entries if entry.seg is None]
-        if wants_maps and without:
-            raise ConfigError(
-                f"{len(without)} of {len(entries)} pictures have no label map, the first being "
-                f"{without[0]}; this network needs one beside each (KEY.seg.png)"
-            )
+        if any(port.kind == "labels" for port in self.ports):
+            check_label_maps(entries, "this network")
 
     def draw(self, k: int, cut: Cut, report: Report) -> dict[str, Tensor]:
         """The guides of sample k by port, as `Sample` has them."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.backends import open_backend
 from core.contract import Port
+from core.crop import in_mean_colour
 from core.errors import ConfigError
 from core.pipeline import Inpainter
 
@@ -122,13 +123,8 @@ def named(paths: list[Path]) -> dict[str, Path]:
 
 
 def blanked(image: Tensor, mask: Tensor) -> Tensor:
-    """The mean known colour in the hole: some methods let what is there shine through.
-
-    Where nothing is known it is black.
-    """
-    pixels = (1 - mask).sum().clamp(min=1)
-    known = (image * (1 - mask)).sum((-1, -2), keepdim=True) / pixels
-    return torch.where(mask > 0, known, image)
+    """The mean known colour in the hole: some methods let what is there shine through."""
+    return in_mean_colour(image, 1 - mask)
 
 
 def opencv_methods() -> dict[str, Fill]:

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from core.contract import Contract, Port
 from core.errors import ConfigError, InpaintError
+from core.guides import NUMBERED
 from core.image.exif import DAMAGE
 from core.semantic import paint_labels
 
 from ..data.colours import colour_strokes
+from ..data.guides import check_label_maps
 from ..data.samples import Entry
 from ..data.sides import labels
 from ..data.sources import Place
@@ -22,8 +24,6 @@ GUIDES = ("sketch", "color", "semantic")
 """Ports that can be asked for."""
 DRAWN = ("sketch", "color")
 """Those that are drawn after the picture; they are given inside the hole alone."""
-NUMBERED = ("labels", "instances")
-"""Kinds of ports whose maps lie beside the picture."""
 
 
 def needed(contract: Contract) -> tuple[Port, ...]:
@@ -49,12 +49,8 @@ def check_guides(name: str, ports: Sequence[Port], entries: Sequence[Entry]) -> 
                 f"{name} needs the guide {port.name!r}, which nothing here makes of a picture; "
                 "leave it out"
             )
-        without = [entry.name for entry in entries if entry.seg is None]
-        if port.kind == "labels" and without:
-            raise ConfigError(
-                f"{len(without)} of {len(entries)} pictures have no label map, the first being "
-                f"{without[0]}; {name} needs one beside each (KEY.seg.png)"
-            )
+        if port.kind == "labels":
+            check_label_maps(entries, name)
 
 
 def true_guides(
