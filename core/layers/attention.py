@@ -111,7 +111,7 @@ class ContextualAttention(nn.Module):
         return Matching(
             queries=extract_patches(small_f).transpose(1, 2),
             keys=keys / norm,
-            valid=valid.flatten(2).expand(len(keys), -1, -1),
+            valid=valid.flatten(2).expand(keys.shape[0], -1, -1),
             blocks=cut_blocks(background, self.rate).to(dtype),
             query_grid=Grid(*small_f.shape[-2:]),
             key_grid=Grid(*small_b.shape[-2:]),
@@ -146,7 +146,7 @@ class ContextualAttention(nn.Module):
         """Whether the dense form stays within the budget; it holds about four score matrices."""
         if matching.key_grid.height < self.reach:
             return True  # fusing would run round more than once, which only the dense form does
-        scores = len(matching.queries) * matching.query_grid.cells * matching.key_grid.cells
+        scores = matching.queries.shape[0] * matching.query_grid.cells * matching.key_grid.cells
         return 4 * scores * matching.queries.element_size() <= self.memory_budget
 
     def _in_chunks(self, matching: Matching, mask: Tensor | None) -> Tensor:
