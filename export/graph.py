@@ -1,13 +1,11 @@
 """From a PyTorch module to a clean ONNX model: no paths of the machine, the same bytes again."""
 
 import copy
-import hashlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -124,7 +122,7 @@ class Converted(nn.Module):
         generator = copy.deepcopy(generator).eval()
         for module in generator.modules():
             if hasattr(module, "export_chunks"):
-                module.export_chunks = settings.chunks
+                setattr(module, "export_chunks", settings.chunks)  # noqa: B010  # typed as Module
         self.part = PartModule(generator.to(self.dtype), part)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -211,14 +209,3 @@ def versions() -> dict[str, str]:
     from importlib import metadata
 
     return {name: metadata.version(name) for name in ("torch", "onnx", "onnxscript")}
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else None
-        if digest is None:  # Python 3.10
-            digest = hashlib.sha256()
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()
