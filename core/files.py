@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside their place, then renamed."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -31,6 +32,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal, a megabyte at a time. Raises OSError as the file system does."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def plain(content: Any) -> Any:

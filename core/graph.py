@@ -5,13 +5,14 @@ file beside it.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from .contract import Contract
 from .errors import BackendError, ConfigError
-from .extras import need
 from .parts import Part
 
 METADATA_KEY = "gatefill"
@@ -88,17 +89,73 @@ def part_path(path: Path, part: Part) -> Path:
 
 
 def read_graph(path: Path) -> GraphInfo:
-    """What the ONNX file at `path` says of itself. Raises BackendError if it cannot be used."""
-    onnx = need("onnx", "onnx")
+    """What the ONNX file at `path` says of itself. Raises BackendError if it cannot be used.
+
+    It needs no other package: only the outermost fields of the file are read.
+    """
+    return GraphInfo.from_json(read_metadata(path).get(METADATA_KEY, ""), str(path))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """All metadata properties of the ONNX file at `path`. Raises BackendError as `read_graph`."""
     if not path.is_file():
         raise BackendError(f"no graph at {path}; `python -m export.onnx` makes one")
-    from google.protobuf.message import DecodeError
-
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as problem:
+        with path.open("rb") as file:
+            found = list(_fields(file, path.stat().st_size, wanted=METADATA_PROPS))
+        if not any(number == GRAPH for number, _ in found):
+            raise ValueError("there is no graph in it")
+        return dict(_entry(content) for number, content in found if number == METADATA_PROPS)
+    except (OSError, ValueError) as problem:
         raise BackendError(
             f"{path} is damaged or not an ONNX file ({problem}); export it again"
         ) from None
-    found = {entry.key: entry.value for entry in model.metadata_props}
-    return GraphInfo.from_json(found.get(METADATA_KEY, ""), str(path))
+
+
+GRAPH, METADATA_PROPS = 7, 14
+"""Numbers of fields of ModelProto (onnx.proto)."""
+VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
+"""How a field is written (protobuf's wire types); the others are not used any more."""
+
+
+def _fields(file: BinaryIO, end: int, *, wanted: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each field of a protobuf message that `file` holds up to `end`.
+
+    wanted: the field whose content is read, the others are passed over; 0 = all of them.
+    Raises ValueError where it is no such message.
+    """
+    while file.tell() < end:
+        key = _varint(file)
+        number, kind = key >> 3, key & 7
+        if number == 0 or kind not in (VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES):
+            raise ValueError("it is no protobuf message")
+        if kind == VARINT:
+            _varint(file)
+            continue
+        length = _varint(file) if kind == LENGTH else 8 if kind == EIGHT_BYTES else 4
+        if file.tell() + length > end:
+            raise ValueError("it is cut short")
+        if wanted in (0, number):
+            yield number, file.read(length)
+        else:
+            file.seek(length, 1)
+            yield number, b""
+
+
+def _varint(file: BinaryIO) -> int:
+    """A whole number, seven bits a byte, the lowest first."""
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = file.read(1)
+        if not byte:
+            raise ValueError("it is cut short")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise ValueError("it is no protobuf message")
+
+
+def _entry(content: bytes) -> tuple[str, str]:
+    """Key and value of one property (StringStringEntryProto)."""
+    found = dict(_fields(BytesIO(content), len(content)))
+    return found.get(1, b"").decode(), found.get(2, b"").decode()

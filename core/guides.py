@@ -113,6 +113,8 @@ def _enter_instances(guides: Guides, port: Port) -> Tensor:
 
 def _enter_noise(guides: Guides, port: Port) -> Tensor:
     like = _padded(guides.given["mask"], guides)
+    if port.name in guides.given:
+        return guides.given[port.name].expand(like.shape[0], -1, -1, -1)
     shape = (len(like), port.channels, *like.shape[-2:])
     ones = torch.from_numpy(guides.random.random(shape) < port.density)
     return _ranged(ones.to(like), port)

@@ -36,6 +36,7 @@ from .guides import (
     to_port,
 )
 from .seam import blend, match_colours
+from .single import bounding_box, canvas_of, fill_on_canvas, needed_window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,9 @@ class FillOptions:
     """Pixels by which the hole is widened, where a mask was drawn too tightly."""
     feather: int = 0
     """Pixels round the hole over which fill and picture blend; 0 leaves known pixels alone."""
-    strategy: Literal["auto", "full", "crop"] = "auto"
-    """full: the whole picture at once; crop: each group of holes with context round it."""
+    strategy: Literal["auto", "full", "crop", "single"] = "auto"
+    """full: the whole picture at once; crop: each group of holes with context round it; single: all
+    holes in one pass on a square of the native size, as the exported pipeline does it."""
     context: float = 0.75
     """Picture kept round a cropped hole on each side, as a fraction of the hole's longer side."""
     work_size: int = 1024
@@ -61,14 +63,17 @@ class FillOptions:
         for name, unit in (("grow", " pixels"), ("feather", " pixels"), ("seed", "")):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more{unit}")
-        if self.strategy not in ("auto", "full", "crop"):
-            raise ConfigError(f"strategy is {self.strategy!r}; it must be auto, full or crop")
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(
+                f"strategy is {self.strategy!r}; it must be one of {', '.join(STRATEGIES)}"
+            )
         if not 0 <= self.context <= 8:
             raise ConfigError(f"context is {self.context}; it must be from 0 to 8")
         if self.work_size < 64:
             raise ConfigError(f"work_size is {self.work_size}; it must be at least 64 pixels")
 
 
+STRATEGIES = ("auto", "full", "crop", "single")
 FULL_SIDES = 2
 """A picture of up to this many native sides is filled whole under "auto"."""
 
@@ -104,7 +109,8 @@ class Inpainter:
                 own = self._guides(
                     {name: x[one] for name, x in given.items()}, item, image[one], alpha[one]
                 )
-                self._fill_item(result[one], alpha[one], own)
+                fill = self._fill_single if self._single else self._fill_item
+                fill(result[one], alpha[one], own)
         return result
 
     def synthesize(self, size: Size, **guides: Tensor | None) -> Tensor:
@@ -138,6 +144,8 @@ class Inpainter:
         for port in self.backend.contract.guides:
             if port.kind != "vector" or port.name in given:
                 continue
+            if self._single and self.options.seed is None:
+                continue  # made of what the canvas shows
             if port.encoded and self.options.seed is None and known.any():
                 given[port.name] = self._encoded(in_mean_colour(image.float(), known))
             else:
@@ -160,6 +168,20 @@ class Inpainter:
                 inner.right - outer.left,
             )
             blend(inner.of(image), inside.of(filled), inner.of(alpha))
+
+    @property
+    def _single(self) -> bool:
+        return self.options.strategy == "single"
+
+    def _fill_single(self, image: Tensor, alpha: Tensor, guides: Guides) -> None:
+        """As `_fill_item`, in one pass."""
+        canvas = canvas_of(self.backend.contract, context=self.options.context)
+        top, left, bottom, right = (int(edge) for edge in bounding_box(alpha)[0])
+        size = (alpha.shape[-2], alpha.shape[-1])
+        window = needed_window(Window(top, left, bottom, right), size, canvas)
+        part, soft = window.of(image), window.of(alpha)
+        filled = fill_on_canvas(self.backend, canvas, part.float(), soft, guides.of(window))
+        blend(part, filled, soft)
 
     def _windows(self, hole: Tensor) -> list[tuple[Window, Window]]:
         """Pairs: what is written, and what the network sees of the picture for it."""

@@ -19,7 +19,7 @@ SEAM = 6
 
 
 def match_colours(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
-    """The fill with the network's own error taken off: all (1, C, H, W) in [0, 1], hole 1 inside.
+    """The fill with the network's own error taken off: all (N, C, H, W) in [0, 1], hole 1 inside.
 
     Known pixels of the result mean nothing; without any known pixel the fill is returned.
     """
@@ -31,8 +31,6 @@ def match_tint(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
     cells = F.max_pool2d(hole, CELL, ceil_mode=True)
     near = F.interpolate(grow(cells, TRUSTED // CELL - 1), scale_factor=CELL, mode="nearest")
     known = (1 - hole) * near[..., : hole.shape[-2], : hole.shape[-1]]
-    if not known.any():
-        return filled
     weight = F.avg_pool2d(known, CELL, ceil_mode=True, count_include_pad=False)
     error = F.avg_pool2d((image - filled) * known, CELL, ceil_mode=True, count_include_pad=False)
     broad = spread(error, weight)
@@ -45,7 +43,7 @@ def spread(weighted: Tensor, weight: Tensor) -> Tensor:
 
     The pull-push algorithm of Gortler et al. 1996, section 3.7: coarser and coarser averages fill
     what the finer ones leave open. weighted (N, C, h, w) = values * weight, weight (N, 1, h, w) in
-    [0, 1], somewhere above 0 -> (N, C, h, w).
+    [0, 1] -> (N, C, h, w), 0 everywhere without any weight.
     """
     own = weighted / weight.clamp(min=1e-6)
     if max(weight.shape[-2:]) == 1:

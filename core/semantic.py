@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -35,9 +36,8 @@ def one_hot(labels: Tensor, port: Port) -> Tensor:
 
 def hot(channels: Tensor, port: Port) -> Tensor:
     """As `one_hot`, of numbers that `checked` has given."""
-    count, _, height, width = channels.shape
-    zeros = torch.zeros(count, port.channels, height, width, device=channels.device)
-    return zeros.scatter_(1, channels.long(), 1.0)
+    numbers = torch.arange(port.channels, dtype=channels.dtype, device=channels.device)
+    return (channels == numbers.view(1, -1, 1, 1)).float()
 
 
 def checked(labels: Tensor, port: Port) -> Tensor:
@@ -89,14 +89,13 @@ def instance_edges(numbers: Tensor) -> Tensor:
 
     As `get_edges` of the releases of pix2pixHD and SPADE.
     """
-    edges = torch.zeros_like(numbers, dtype=torch.bool)
-    right = numbers[..., :, 1:] != numbers[..., :, :-1]
-    below = numbers[..., 1:, :] != numbers[..., :-1, :]
-    edges[..., :, 1:] |= right
-    edges[..., :, :-1] |= right
-    edges[..., 1:, :] |= below
-    edges[..., :-1, :] |= below
-    return edges.float()
+    edges = torch.zeros_like(numbers, dtype=torch.float32)
+    for axis, before, after in ((3, (1, 0), (0, 1)), (2, (0, 0, 1, 0), (0, 0, 0, 1))):
+        length = numbers.shape[axis]
+        differ = numbers.narrow(axis, 1, length - 1) != numbers.narrow(axis, 0, length - 1)
+        for side in (before, after):
+            edges = torch.maximum(edges, F.pad(differ.float(), side))
+    return edges
 
 
 def paint_labels(labels: Tensor, palette: Sequence[str] = ()) -> Tensor:

@@ -64,15 +64,13 @@ class Recorder(TorchBackend):
 
 
 def quantise_parts(
-    generator: Generator, contract: Contract, files: Mapping[Part, Path], calibration: Path | None
+    generator: Generator, contract: Contract, files: Mapping[Part, Path], calibration: Path
 ) -> None:
     """Quantise the graphs at `files` in place, calibrated on what the pipeline gives them.
 
     contract: that of the graphs. calibration: a folder of pictures; each gets free-form and box
     holes by seed, and the guides that lie beside it. Raises ConfigError for one without pictures.
     """
-    if calibration is None:
-        raise ConfigError("int8 needs pictures to calibrate on; give --int8 FOLDER")
     given = calibration_inputs(generator, contract, calibration)
     for part, file in files.items():
         if part not in given:
@@ -88,16 +86,23 @@ def quantise_parts(
         quantise(file, feeds)
 
 
+def calibration_pictures(folder: Path | None) -> list[Path]:
+    """The pictures to calibrate on. Raises ConfigError if there are none."""
+    if folder is None or not folder.is_dir():
+        raise ConfigError(
+            f"no folder of pictures at {folder}; int8 is calibrated on pictures, give --int8 FOLDER"
+        )
+    try:
+        return [path for path in picture_files(folder) if not is_side_file(path)]
+    except ImageError as problem:
+        raise ConfigError(f"{problem}; int8 is calibrated on pictures") from None
+
+
 def calibration_inputs(
     generator: Generator, contract: Contract, folder: Path
 ) -> dict[Part, list[tuple[Tensor, ...]]]:
     """What each part is given when the pipeline fills the pictures of `folder`."""
-    if not folder.is_dir():
-        raise ConfigError(f"no folder of pictures at {folder}; int8 is calibrated on pictures")
-    try:
-        pictures = [path for path in picture_files(folder) if not is_side_file(path)]
-    except ImageError as problem:
-        raise ConfigError(f"{problem}; int8 is calibrated on pictures") from None
+    pictures = calibration_pictures(folder)
     recorder = Recorder(generator, contract)
     inpainter = Inpainter(recorder, FillOptions(strategy="full", work_size=WORK_SIZE))
     beside = {port.name: folder for port in contract.guides if port.given and port.name in GUIDES}

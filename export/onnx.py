@@ -34,6 +34,7 @@ from core.registry import architecture_of
 from core.weights import DEFAULT_WEIGHTS, load_weights, read_info
 
 from .graph import GraphSettings, export_part, part_contract, stamp, to_bytes, versions
+from .int8 import calibration_pictures, quantise_parts
 from .running import open_run
 from .verify import verify_part, worst_case
 
@@ -63,6 +64,10 @@ def export_files(
     """
     settings = settings or GraphSettings()
     check_out(out, force=force)
+    if (settings.precision == "int8") != (calibration is not None):
+        raise ConfigError("int8 goes with a folder of pictures to calibrate on, and only int8")
+    if calibration is not None:
+        calibration_pictures(calibration)
     generator = load_weights(weights)
     parts = parts_of(generator.contract)
     report = out.with_suffix(".report.json")
@@ -74,9 +79,7 @@ def export_files(
             file = part_path(folder / out.name, part)
             write_part(generator, info, settings, file)
             part_files[part] = file
-        if settings.precision == "int8":
-            from .int8 import quantise_parts
-
+        if calibration is not None:
             contract = part_contract(generator.contract, settings)
             quantise_parts(generator, contract, part_files, calibration)
         for part, file in part_files.items():

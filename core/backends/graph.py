@@ -6,12 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..contract import Port
 from ..errors import BackendError
-from ..graph import GraphInfo, part_path
+from ..graph import GraphInfo, part_path, read_graph
 from ..parts import Part
 
 Runner = Callable[..., Tensor]
-"""Tensors in the order of `core.parts.ports_of` -> the part's output, on the device of the first."""
+"""Tensors as `core.parts.ports_of` orders them -> the part's output, on the first one's device."""
 
 
 class GraphBackend:
@@ -44,13 +45,33 @@ class GraphBackend:
         return self._runners["encode"](picture)
 
 
+def read_parts(path: Path) -> tuple[GraphInfo, dict[Part, Path]]:
+    """What the graph at `path` says of itself, and the file of each of its parts.
+
+    Nothing is run yet. Raises BackendError for a file that is missing, damaged, foreign or not the
+    network itself, and for parts that are missing or of another export.
+    """
+    info = read_graph(path)
+    check_generator(info, path)
+    files = sibling_paths(info, path)
+    for part, file in files.items():
+        other = read_graph(file)
+        check_sibling(info, other, file)
+        if other.part != part:
+            raise BackendError(
+                f"{file} holds the part {other.part!r}, and {part!r} is needed; export the network "
+                "again"
+            )
+    return info, files
+
+
 def check_generator(info: GraphInfo, path: Path) -> None:
     """Raise BackendError unless `info` is of the part "run" of a network."""
     if info.kind != "generator" or info.part != "run":
         what = "a whole pipeline" if info.kind == "pipeline" else f"the part {info.part!r} alone"
         raise BackendError(
-            f"{path} holds {what}; give the graph of the network itself, as `python -m export.onnx` "
-            "names it"
+            f"{path} holds {what}; give the graph of the network itself, as "
+            "`python -m export.onnx` names it"
         )
 
 
@@ -76,3 +97,20 @@ def sibling_paths(info: GraphInfo, path: Path) -> dict[Part, Path]:
                 "the network again"
             )
     return paths
+
+
+def output_shape(output: Port, first: Tensor) -> tuple[int, ...]:
+    """The shape of a part's output, by the first of its inputs (N, C, H, W)."""
+    maps = () if output.kind == "vector" else tuple(first.shape[2:])
+    return (first.shape[0], output.channels, *maps)
+
+
+def first_line(problem: Exception) -> str:
+    """What matters of a runtime's error, for a sentence: its first line, its own numbers left out.
+
+    ONNX Runtime's "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : text" -> "text".
+    """
+    line = str(problem).strip().partition("\n")[0]
+    if line.startswith("[ONNXRuntimeError]"):
+        line = line.split(" : ", 3)[-1]
+    return line.strip()[:300] or type(problem).__name__

@@ -3,55 +3,58 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import BackendError
-from ..extras import need
 from ..graph import METADATA_KEY, GraphInfo
-from ..parts import ports_of
-from .graph import GraphBackend, Runner, check_generator, check_sibling, sibling_paths
-from .providers import check_providers, provider_of
+from ..parts import Part, ports_of
+from .graph import GraphBackend, Runner, first_line, output_shape, read_parts
+from .providers import (
+    errors_of,
+    load_onnxruntime,
+    missing_library,
+    open_on,
+    provider_of,
+    split_device,
+)
 
 
 class OrtBackend(GraphBackend):
-    """Runs exported graphs by ONNX Runtime.
+    """Runs exported graphs by ONNX Runtime; any thread may call it.
 
-    device: cpu, cuda, tensorrt, rtx, directml, coreml, or "" = cpu; threads: 0 = as many as there
-    are cores. Raises BackendError for a graph or a device that cannot be used.
+    device: cpu, cuda, tensorrt, rtx, directml, coreml, the second card as cuda:1, or "" = cpu.
+    threads: on the CPU; 0 = as many as PyTorch takes. Raises BackendError for a graph or a device
+    that cannot be used.
     """
 
     def __init__(self, path: Path, device: str = "", threads: int = 0):
-        session = open_session(path, device, threads)
-        info = session_info(session, path)
-        check_generator(info, path)
-        sessions = {"run": session}
-        for part, file in sibling_paths(info, path).items():
-            if part != "run":
-                sessions[part] = open_session(file, device, threads)
-                check_sibling(info, session_info(sessions[part], file), file)
-        runners: Any = {part: runner_of(one, info, part) for part, one in sessions.items()}
+        info, files = read_parts(path)
+        home, runners = memory_of(device), dict[Part, Runner]()
+        for part, file in files.items():
+            session = open_session(file, device, threads)
+            runners[part] = runner_of(session, info, part, home)
         provider = session.get_providers()[0]
         super().__init__(info, runners, f"{provider} of ONNX Runtime")
 
 
 def open_session(path: Path, device: str = "", threads: int = 0) -> Any:
-    """An `onnxruntime.InferenceSession` that really runs on `device`."""
-    ort = need("onnxruntime", "onnx")
+    """An `onnxruntime.InferenceSession` that really runs on `device`; otherwise as `OrtBackend`."""
+    ort = load_onnxruntime()
     if not path.is_file():
         raise BackendError(f"no graph at {path}; `python -m export.onnx` makes one")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; what a user must know is said by check_providers
-    wanted = provider_of(device)
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.log_severity_level = 3  # errors; what a user must know is said by a BackendError
     try:
-        session = ort.InferenceSession(str(path), options, providers=[wanted])
-    except Exception as problem:  # onnxruntime's errors share no base class
+        return open_on(device, path, options)
+    except errors_of(ort) as problem:
+        reason = missing_library(provider_of(device)) or first_line(problem)
         raise BackendError(
-            f"{path} cannot be run by ONNX Runtime ({first_line(problem)}); export it again"
+            f"ONNX Runtime does not take {path} on the device {device or 'cpu'} "
+            f"({reason}); export it again, or take another device or backend"
         ) from None
-    check_providers(wanted, session.get_providers())
-    return session
 
 
 def session_info(session: Any, path: Path) -> GraphInfo:
@@ -60,17 +63,47 @@ def session_info(session: Any, path: Path) -> GraphInfo:
     return GraphInfo.from_json(found.get(METADATA_KEY, ""), str(path))
 
 
-def runner_of(session: Any, info: GraphInfo, part: Any) -> Runner:
-    """What runs one part by its session."""
-    names = [port.name for port in ports_of(info.contract, part)[0]]
+def memory_of(device: str) -> torch.device:
+    """Where tensors may lie for a session on `device`, beside the memory of the CPU."""
+    name, number = split_device(device)
+    if name in ("cuda", "tensorrt") and torch.cuda.is_available():
+        return torch.device("cuda", number)
+    return torch.device("cpu")
 
-    def run(*inputs: Tensor) -> Tensor:
-        feed = {n: x.detach().cpu().numpy() for n, x in zip(names, inputs, strict=True)}
-        return torch.from_numpy(session.run(None, feed)[0]).to(inputs[0].device)
+
+def runner_of(session: Any, info: GraphInfo, part: Part, home: torch.device) -> Runner:
+    """What runs one part by its session; tensors on the CPU or at `home` are not copied."""
+    inputs, output = ports_of(info.contract, part)
+    refusals = errors_of(load_onnxruntime())
+
+    def run(*tensors: Tensor) -> Tensor:
+        placed = [_placed(x, home) for x in tensors]
+        result = placed[0].new_empty(output_shape(output, placed[0]))
+        if result.is_cuda:  # ONNX Runtime has a stream of its own
+            torch.cuda.current_stream(result.device).synchronize()
+        binding = session.io_binding()
+        for port, x in zip(inputs, placed, strict=True):
+            binding.bind_input(port.name, *_memory(x))
+        binding.bind_output(output.name, *_memory(result))
+        try:
+            session.run_with_iobinding(binding)
+        except refusals as problem:
+            raise BackendError(
+                f"the graph of {info.architecture} does not run on {tuple(placed[0].shape)} "
+                f"({first_line(problem)}); give it a size that it was exported for, or less at once"
+            ) from None
+        binding.synchronize_outputs()
+        return result.to(tensors[0].device)
 
     return run
 
 
-def first_line(problem: Exception) -> str:
-    """The first line of an error's text, for a sentence."""
-    return str(problem).strip().partition("\n")[0][:300]
+def _placed(x: Tensor, home: torch.device) -> Tensor:
+    """Float32 without gaps, on the CPU or at `home`."""
+    x = x.detach() if x.device.type == "cpu" else x.detach().to(home)
+    return x.float().contiguous()
+
+
+def _memory(x: Tensor) -> tuple[str, int, type[np.float32], list[int], int]:
+    """A tensor as a binding takes it: device, its number, type, shape, address."""
+    return x.device.type, x.device.index or 0, np.float32, list(x.shape), x.data_ptr()

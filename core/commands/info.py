@@ -1,11 +1,14 @@
-"""`python -m core info`: what a weights file says of itself."""
+"""`python -m core info`: what a weights file or an exported graph says of itself."""
 
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..contract import Contract, Port
+from ..graph import GraphInfo, read_graph
 from ..semantic import UNKNOWN, has_unknown
 from ..weights import DEFAULT_WEIGHTS, WeightsInfo, read_info
 
@@ -17,14 +20,24 @@ SHOWN_APART = ("labels", "palette")
 def add_info(parser: ArgumentParser) -> None:
     """The flags of `info`."""
     parser.set_defaults(run=info)
-    parser.description = "Say what a weights file is: its network, inputs, labels and training."
+    parser.description = (
+        "Say what a weights file or an exported graph is: its network, inputs, labels and training."
+    )
     parser.add_argument("file", metavar="FILE", nargs="?", default=str(DEFAULT_WEIGHTS))
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def info(args: Namespace) -> int:
     """`info`: for a person, or as one line of JSON."""
-    found = read_info(Path(args.file))
+    path = Path(args.file)
+    as_json, as_text = _graph(path) if path.suffix == ".onnx" else _weights(path)
+    sys.stdout.write(as_json + "\n" if args.json else as_text)
+    return 0
+
+
+def _weights(path: Path) -> tuple[str, str]:
+    """As JSON and for a person."""
+    found = read_info(path)
     facts = {
         "architecture": found.architecture,
         "parameters": found.parameters,
@@ -33,11 +46,28 @@ def info(args: Namespace) -> int:
         "contract": found.contract,
         "about": found.about,
     }
-    if args.json:
-        sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
-    else:
-        sys.stdout.write(_describe(found))
-    return 0
+    return json.dumps(facts, sort_keys=True), _describe(found)
+
+
+def _graph(path: Path) -> tuple[str, str]:
+    """As JSON and for a person."""
+    found = read_graph(path)
+    return found.to_json(), _describe_graph(found)
+
+
+def _describe_graph(found: GraphInfo) -> str:
+    part = f"part {found.part!r} of {', '.join(found.parts)}"
+    lines = {
+        "architecture": found.architecture,
+        "graph": "the whole pipeline" if found.kind == "pipeline" else part,
+        "precision": f"{found.precision}, opset {found.opset}",
+        **_contract_lines(found.contract),
+        "weights": found.weights_sha256,
+        "settings": _named(found.settings),
+        "made by": " ".join(f"{name} {version}" for name, version in found.versions.items()),
+        **{key: str(value) for key, value in sorted(found.about.items())},
+    }
+    return _text(lines, found.contract)
 
 
 def _describe(found: WeightsInfo) -> str:
@@ -46,13 +76,28 @@ def _describe(found: WeightsInfo) -> str:
     lines = {
         "architecture": found.architecture,
         "parameters": f"{found.parameters:,}, {found.dtype} on disk",
+        **_contract_lines(contract),
+        "settings": _named(settings),
+        **{key: str(value) for key, value in sorted(found.about.items())},
+    }
+    return _text(lines, contract)
+
+
+def _contract_lines(contract: Contract) -> dict[str, str]:
+    return {
         "inputs": "; ".join(_port(port) for port in contract.inputs),
         "sizes": f"multiples of {contract.multiple_of}, best at {contract.native_size}",
         "channels": contract.order.upper(),
-        "settings": ", ".join(f"{k}={v}" for k, v in settings.items()),
-        **{key: str(value) for key, value in sorted(found.about.items())},
     }
-    text = "".join(f"{key:<{INDENT}}{value}\n" for key, value in lines.items())
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in values.items())
+
+
+def _text(lines: Mapping[str, str], contract: Contract) -> str:
+    """A line each, then the labels."""
+    text = "".join(f"{key:<{INDENT}}{value}\n" for key, value in lines.items() if value)
     return text + "".join(_labels(port) for port in contract.inputs if port.labels)
 
 

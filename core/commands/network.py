@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..backends import open_backend
-from ..pipeline import FillOptions, Inpainter
+from ..backends import RUNTIMES, open_backend
+from ..pipeline import STRATEGIES, FillOptions, Inpainter
 from ..weights import DEFAULT_WEIGHTS
 from .folder import say
 
@@ -24,8 +24,8 @@ def add_options(parser: ArgumentParser) -> None:
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
     group.add_argument(
-        "--strategy", choices=("auto", "full", "crop"), default=DEFAULTS.strategy,
-        help="whole picture, or crops round the holes (default: auto)",
+        "--strategy", choices=STRATEGIES, default=DEFAULTS.strategy,
+        help="whole picture, crops round the holes, or all holes in a single pass (default: auto)",
     )  # fmt: skip
     group.add_argument(
         "--context", type=float, default=DEFAULTS.context, metavar="SHARE",
@@ -34,13 +34,25 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def add_model(parser: ArgumentParser, *, bundled: bool = True) -> None:
-    """The flags of the weights and the device; without `bundled` weights must be named."""
+    """The flags of the network and what runs it; without `bundled` it must be named."""
     group = parser.add_argument_group("network")
     group.add_argument(
         "--weights", default=str(DEFAULT_WEIGHTS) if bundled else None, required=not bundled,
-        metavar="FILE", help="default: the bundled ones" if bundled else "weights of the network",
+        metavar="FILE",
+        help="weights, an exported graph (.onnx), an engine, or the folder of a deployment bundle"
+        + (" (default: the bundled weights)" if bundled else ""),
     )  # fmt: skip
-    group.add_argument("--device", default="", help="cpu, cuda or mps (default: the best there)")
+    group.add_argument(
+        "--backend", choices=RUNTIMES, default="auto",
+        help="what runs it (default: auto, which is torch for weights, and for a graph the first "
+        "that works of tensorrt, onnxruntime and torch)",
+    )  # fmt: skip
+    group.add_argument(
+        "--device", default="",
+        help="torch: cpu, cuda or mps; onnxruntime: cpu, cuda, tensorrt, rtx, directml or coreml; "
+        "openvino: cpu or gpu, in bfloat16 as cpu:bf16; tensorrt: cuda; the second card is cuda:1 "
+        "(default: the best there)",
+    )  # fmt: skip
 
 
 def add_folder_flags(parser: ArgumentParser) -> None:
@@ -58,6 +70,6 @@ def open_inpainter(args: Namespace) -> Inpainter:
     fields = ("grow", "feather", "strategy", "context", "work_size", "seed")
     values = {name: getattr(args, name, None) for name in fields}
     options = FillOptions(**{name: value for name, value in values.items() if value is not None})
-    backend = open_backend(Path(args.weights), args.device)
+    backend = open_backend(Path(args.weights), args.device, args.backend, say)
     say(f"{Path(args.weights).name} on {getattr(backend, 'device', 'its own device')}")
     return Inpainter(backend, options)

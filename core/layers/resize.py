@@ -10,8 +10,11 @@ def nearest_indices(size: int, out: int) -> Tensor:
     All in float32 as TensorFlow computes it: in exact arithmetic some ties fall the other way
     (54 -> 27, 182 -> 91, ...).
     """
-    scale = torch.tensor(size - 1.0 if out > 1 else size) / torch.tensor(max(out - 1.0, 1.0))
-    position = torch.arange(out, dtype=torch.float32) * scale
+    # Sizes as the last of a range: an exported graph then counts them itself, where numbers would
+    # be those of the example. The only position of `out` 1 is 0 at any scale.
+    last = torch.arange(size, dtype=torch.float32)[-1:]
+    position = torch.arange(out, dtype=torch.float32)
+    position = position * (last / position[-1:].clamp(min=1.0))
     # Halves go up, where torch.round takes the even neighbour; adding 0.5 first would round twice.
     up = position - position.floor() >= 0.5
     return (position.floor().long() + up).clamp(max=size - 1)

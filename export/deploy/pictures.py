@@ -1,10 +1,11 @@
-"""Pictures for infer.py: read, checked and written; needs numpy and pillow alone."""
+"""Pictures for infer.py: found, read, checked and written; needs numpy and pillow alone."""
 
 import os
 import re
+import struct
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ TRANSPARENT = ("PNG", "WEBP", "TIFF")
 """Formats that hold transparency."""
 MODES = ("1", "L", "P", "RGB", "RGBX", "LA", "PA", "La", "RGBA", "RGBa")
 MOST_PIXELS = 200_000_000
+DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError)
+DAMAGE += (ValueError, struct.error)
+"""What Pillow has been seen to raise for damaged files, and its like."""
 UNKNOWN = 255
 """The number of no label."""
 
@@ -46,8 +50,30 @@ class Photo:
     """ICC."""
 
 
+def photos_below(folder: Path, guides: Sequence[str], output: Path) -> Iterator[Path]:
+    """Every photo below `folder` that is no mask, no guide and no earlier result, sorted."""
+    endings = tuple(sign + word for word in ("mask", *guides) for sign in "._-")
+    for path in sorted(folder.rglob("*")):
+        result = output.resolve() in path.resolve().parents
+        if path.suffix.lower() in FORMATS and not path.stem.endswith(endings) and not result:
+            yield path
+
+
+def partner(photo: Path, name: Path, source: Path | None, word: str) -> Path | None:
+    """The file of a photo in the folder `source`, by its name; what is a file serves them all."""
+    if source is None or not source.is_dir():
+        return source
+    for ending in (f".{word}", f"_{word}", f"-{word}", ""):
+        for suffix in FORMATS:
+            path = source / name.parent / (name.stem + ending + suffix)
+            if path.is_file() and not path.samefile(photo):
+                return path
+    return None
+
+
 def open_image(path: Path, modes: tuple[str, ...] = MODES) -> Image.Image:
     """The picture at `path`, upright and of one of `modes`."""
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -60,7 +86,7 @@ def open_image(path: Path, modes: tuple[str, ...] = MODES) -> Image.Image:
         raise Refusal(
             f"{path} has more than {MOST_PIXELS} pixels; make it smaller, or cut it"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as problem:
+    except DAMAGE as problem:
         raise Refusal(f"{path} is not a readable picture ({problem}); give another") from None
 
 
@@ -167,6 +193,17 @@ HELP = {
     "instances": "map whose numbers or colours differ from thing to thing",
     "vector": "picture whose look is taken (without it, that of the photo itself)",
 }
+
+
+def fitted(path: Path, layer: np.ndarray, photo: Photo) -> np.ndarray:
+    """The layer (C, H, W). Raises Refusal where it has not the size of the photo."""
+    height, width = photo.pixels.shape[:2]
+    if layer.shape[1:] != (height, width):
+        raise Refusal(
+            f"{path} is {layer.shape[1]} x {layer.shape[2]} pixels (height x width) but the photo "
+            f"is {height} x {width}; give one of the same size"
+        )
+    return layer
 
 
 def format_of(path: Path, *, alpha: bool) -> str:

@@ -1,12 +1,6 @@
 // The page's end of the worker: questions and answers, and a worker anew when one is stopped.
 
-/** An error whose message is meant for people. `code` names it, for tests and for what to offer. */
-export class Problem extends Error {
-  constructor(message, code) {
-    super(message);
-    this.code = code;
-  }
-}
+import { Problem } from './problem.mjs';
 
 export class Engine {
   constructor(onProgress) {
@@ -18,7 +12,7 @@ export class Engine {
   /** Load the network; -> {from, threads, inputs, milliseconds, kept}. Raises Problem. */
   async start() {
     this.stop();
-    this.site ??= await readSite();
+    this.site = await readSite();
     this.worker = new Worker(new URL('worker.mjs', import.meta.url), { type: 'module' });
     this.worker.onmessage = ({ data }) => this.#receive(data);
     this.worker.onerror = (event) => {
@@ -33,6 +27,7 @@ export class Engine {
 
   /** One question; its buffers are handed over, not copied. */
   ask(type, payload, transfer = []) {
+    if (!this.worker) return Promise.reject(stopped());
     return new Promise((resolve, reject) => {
       const id = ++this.count;
       this.waiting.set(id, { resolve, reject });
@@ -41,8 +36,9 @@ export class Engine {
   }
 
   /** End the worker, which alone gives its memory back; whoever waits gets `reason`. */
-  stop(reason = new Problem('Stopped.', 'stopped')) {
+  stop(reason = stopped()) {
     this.worker?.terminate();
+    this.worker = null;
     const waiting = [...this.waiting.values()];
     this.waiting.clear();
     for (const { reject } of waiting) reject(reason);
@@ -54,6 +50,10 @@ export class Engine {
     this.waiting.delete(id);
     return problem ? reject?.(new Problem(problem.message, problem.code)) : resolve?.(value);
   }
+}
+
+function stopped() {
+  return new Problem('Stopped.', 'stopped');
 }
 
 async function readSite() {

@@ -1,6 +1,6 @@
 // Large files of the page: downloaded once, checked, kept by the Cache API.
 
-import { Problem } from './engine.mjs';
+import { Problem } from './problem.mjs';
 
 const CACHE = 'gatefill';
 

@@ -1,7 +1,7 @@
 // Owns the network: loads it, plans which windows of the photo it needs, fills them one at a time.
 
-import { Problem } from './engine.mjs';
 import { fetchKept, forgetOthers } from './model.mjs';
+import { Problem } from './problem.mjs';
 import { planWindows } from './window.mjs';
 
 // (module (func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)), the least that asks for SIMD.

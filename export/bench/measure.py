@@ -1,0 +1,189 @@
+"""Time and memory of cases that take turns, each in a process of its own.
+
+A process holds one case from first to last and is idle while others have their turn, so that no
+runtime's threads or memory stand in the way of another's.
+"""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import InpaintError
+
+from .cases import BASELINE, Case
+from .paths import Bound, bound_case, device_free, versions
+
+KILLED = "the process was killed, probably for want of memory"
+
+
+@dataclass
+class Found:
+    """What was measured of one case."""
+
+    case: Case
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What `prepare` gives; or {"skipped": why}."""
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    """Of each round: `latencies`, `cpu_seconds` of all its runs together, `copies` in seconds."""
+
+
+def measured(group: list[Case], *, rounds: int, runs: int, seconds: float) -> list[Found]:
+    """Measure `group`; each case ends after `runs` runs or `seconds`, whichever comes first."""
+    founds = [Found(case) for case in group]
+    with ExitStack() as stack:
+        pools = {}
+        for found in founds:
+            pool = stack.enter_context(one_process())
+            found.facts = outcome(pool, prepare, found.case)
+            if "skipped" not in found.facts:
+                pools[found.case.subject.name] = pool
+            else:
+                pool.shutdown()
+        for number in range(rounds):
+            for found in rotated(founds, number):
+                pool_of = pools.get(found.case.subject.name)
+                if pool_of is None or "skipped" in found.facts:
+                    continue
+                turn = outcome(pool_of, take_turn, -(-runs // rounds), seconds / rounds)
+                if "skipped" in turn:
+                    found.facts |= turn
+                else:
+                    found.turns.append(turn)
+    return founds
+
+
+def rotated(founds: list[Found], number: int) -> Iterator[Found]:
+    """Another one begins in each round: what comes first may find a cooler processor."""
+    start = number % len(founds) if founds else 0
+    yield from founds[start:]
+    yield from founds[:start]
+
+
+def one_process() -> ProcessPoolExecutor:
+    """A fresh process; spawned, not forked: nothing of this one is in it."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def outcome(pool: ProcessPoolExecutor, work: Callable[..., Any], *args: Any) -> dict[str, Any]:
+    """What `work` gives in the process, or {"skipped": why it could not}."""
+    try:
+        return pool.submit(work, *args).result()
+    except BrokenProcessPool:
+        return {"skipped": KILLED}
+    except InpaintError as problem:
+        return {"skipped": str(problem)}
+    except Exception as problem:  # a runtime's own errors, and those of a user's callable
+        first = (str(problem).strip() or "no reason given").splitlines()[0]
+        return {"skipped": f"{type(problem).__name__}: {first[:200]}"}
+
+
+_held: dict[str, Bound] = {}
+"""What this process measures."""
+
+
+def prepare(case: Case) -> dict[str, Any]:
+    """Open `case` in this very process, which should be a fresh one, and run it for the first time.
+
+    Gives `opened_seconds`, `first_seconds`, `growth` (by how many bytes the first run raised the
+    memory of the process above what it took when opened), `resident` (the peak of all its memory),
+    `device_growth` (bytes of the accelerator, all together), `runs_on`, `precision`, `versions`.
+    """
+    check_memory(case)
+    free = device_free(case.subject.device)
+    started = time.perf_counter()
+    bound = bound_case(case)
+    opened = time.perf_counter()
+    before = reset_peak()
+    bound.call()
+    first = time.perf_counter()
+    after = peak_memory()
+    taken = device_free(case.subject.device)
+    _held["bound"] = bound
+    return {
+        "opened_seconds": opened - started,
+        "first_seconds": first - opened,
+        "growth": None if before is None or after is None else max(after - before, 0),
+        "resident": after,
+        "device_growth": None if free is None or taken is None else free - taken,
+        "runs_on": bound.runs_on,
+        "precision": bound.precision,
+        "versions": versions(case.subject.runtime),
+    }
+
+
+def take_turn(runs: int, seconds: float) -> dict[str, Any]:
+    """Run what was prepared, once to wake it up and then for the watch."""
+    bound = _held["bound"]
+    bound.call()
+    latencies: list[float] = []
+    cpu, started = time.process_time(), time.perf_counter()
+    while not latencies or (len(latencies) < runs and time.perf_counter() - started < seconds):
+        begun = time.perf_counter()
+        bound.call()
+        latencies.append(time.perf_counter() - begun)
+    cpu_seconds = time.process_time() - cpu
+    return {"latencies": latencies, "cpu_seconds": cpu_seconds, "copies": _copies(bound)}
+
+
+def _copies(bound: Bound) -> float | None:
+    """Seconds of what goes to the accelerator and back, the least of three; None without one."""
+    if bound.copies is None:
+        return None
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        bound.copies()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def check_memory(case: Case) -> None:
+    """Raise InpaintError where the baseline, all scores at once, needs more than is free."""
+    cells = (case.size[0] // 8) * (case.size[1] // 8)
+    # Seven float32 matrices of scores: what the two convolutions and permutations hold at once.
+    needed, free = 7 * 4 * cells**2, free_memory()
+    if case.subject.runtime == BASELINE and case.hole is None and needed > (free or needed):
+        raise InpaintError(f"it needs about {needed >> 20} MiB, free: {(free or 0) >> 20} MiB")
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping (Linux), or None where that is not known."""
+    return next(_numbers(Path("/proc/meminfo"), "MemAvailable:"), None)
+
+
+def reset_peak() -> int | None:
+    """Forget the peak so far, where the system can (Linux); bytes held now, or None."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return peak_memory()
+    return next(_numbers(Path("/proc/self/status"), "VmRSS:"), None)
+
+
+def peak_memory() -> int | None:
+    """Most bytes that this process held since `reset_peak`, or None where nothing says so."""
+    peak = next(_numbers(Path("/proc/self/status"), "VmHWM:"), None)
+    if peak is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage << 10
+
+
+def _numbers(path: Path, key: str) -> Iterator[int]:
+    """The bytes of lines `key N kB`; none where there is no such file."""
+    try:
+        lines: Iterable[str] = path.read_text().splitlines()
+    except OSError:
+        return
+    yield from (int(line.split()[1]) << 10 for line in lines if line.startswith(key))

@@ -1,0 +1,107 @@
+"""PyTorch in its several ways: eager, compiled, as a CUDA graph; in float32 or half precision."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.backends import choose_device
+from core.backends.eager import TorchBackend
+from core.errors import BackendError
+from core.layers.attention import ContextualAttention
+from core.weights import load_weights
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+WARM_UPS = 3
+"""Runs before a CUDA graph is captured, as PyTorch's documentation has it."""
+
+
+def open_torch(path: Path, runtime: str, device: str) -> tuple["HalfBackend", str, str]:
+    """The backend for `runtime` (torch-compile-bf16, ...), what it runs on, what it computes in."""
+    place = choose_device(device)
+    precision = next((half for half in ("bf16", "fp16") if runtime.endswith(half)), "fp32")
+    if "-graph" in runtime and place.type != "cuda":
+        raise BackendError(f"a CUDA graph needs the device cuda; this is {place}")
+    backend = HalfBackend(load_weights(path), place)
+    backend.dtype = DTYPES[precision]
+    backend.generator.to(backend.dtype)
+    if "-graph" in runtime:
+        for module in backend.generator.modules():
+            if isinstance(module, ContextualAttention):
+                # A graph holds no decisions: no rows left out, no chunks.
+                module.prune, module.memory_budget = None, 1 << 62
+    if "-compile" in runtime:
+        backend.generator = torch.compile(backend.generator)
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else str(place)
+    mode = "".join(f" {word}" for word in ("compile", "graph") if f"-{word}" in runtime)
+    return backend, f"PyTorch{mode}, {name}", precision
+
+
+class HalfBackend(TorchBackend):
+    """`TorchBackend` whose weights and features may be of half precision; attention knows how."""
+
+    dtype: torch.dtype = torch.float32
+
+    def run(self, *inputs: Tensor) -> Tensor:
+        """As there; -> in the type and the place of the first input."""
+        return super().run(*self.converted(inputs)).to(inputs[0])
+
+    def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:
+        """As there."""
+        moved = self.converted((first_fill, *inputs))
+        return super().refine(*moved).to(first_fill)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """As there."""
+        return super().encode(*self.converted((picture,))).to(picture)
+
+    def converted(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """On the device and in the type of the network."""
+        return [x.to(self.device, self.dtype) for x in inputs]
+
+
+def bound_torch(
+    backend: Any, inputs: tuple[Tensor, ...], runtime: str
+) -> tuple[Callable[[], Any], Callable[[], Any] | None]:
+    """A run with the inputs on the device, which waits for its end; and the copies, or None."""
+    device: torch.device = backend.device
+    dtype = getattr(backend, "dtype", torch.float32)
+
+    def move() -> list[Tensor]:
+        return [x.to(device, dtype) for x in inputs]
+
+    moved = move()
+    run: Callable[[], Any] = lambda: backend.run(*moved)  # noqa: E731
+    if "-graph" in runtime:
+        run = captured(run)
+    if device.type != "cuda":
+        return run, None
+
+    def call() -> None:
+        run()
+        torch.cuda.synchronize(device)
+
+    output = backend.run(*moved)
+
+    def copies() -> None:
+        move()
+        output.cpu()
+        torch.cuda.synchronize(device)
+
+    return call, copies
+
+
+def captured(run: Callable[[], Any]) -> Callable[[], Any]:
+    """The kernels of one run, launched together from then on."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UPS):
+            run()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
