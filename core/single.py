@@ -69,9 +69,7 @@ class Canvas:
         return self.grow + self.feather
 
 
-def canvas_of(
-    contract: Contract, *, context: float, grow: int = 0, feather: int = 0
-) -> Canvas:
+def canvas_of(contract: Contract, *, context: float, grow: int = 0, feather: int = 0) -> Canvas:
     """The canvas of a network: its native side, made to fit."""
     multiple = contract.multiple_of
     return Canvas(

@@ -168,8 +168,7 @@ def check_config(text: str, where: str) -> Any:
     `where` is for messages. Raises BackendError without the package tritonclient.
     """
     schema = need(SCHEMA, "triton")
-    from google.protobuf import text_format
-
+    text_format = need("google.protobuf.text_format", "triton")
     try:
         return text_format.Parse(text, schema.ModelConfig())
     except text_format.ParseError as problem:

@@ -3,9 +3,9 @@
   python -m export.operators generator.onnx pipeline.onnx
 
 The list is short on purpose: operators of tensors alone that TensorRT 10 and 11 parse in every form
-that comes out of our exports. What its parser knows but a graph here has no use for (If, Loop, Scan:
-no CUDA graphs; NonZero: sizes known only afterwards) is refused as well. `export.parser_check` asks
-NVIDIA's own parser.
+that comes out of our exports. What its parser knows but a graph here has no use for (If, Loop and
+Scan: no CUDA graphs; NonZero: sizes known only afterwards) is refused as well.
+`export.parser_check` asks NVIDIA's own parser.
 """
 
 import argparse
@@ -31,26 +31,32 @@ Transpose Unsqueeze Where Xor
 """
 TAKEN = frozenset(_NAMES.split())
 """Operators of the standard domain."""
-BYTES_MAY = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
-"""What may touch a tensor of uint8; the quantising ones are judged by their zero points."""
+BYTES_MAY = {"Cast", "Identity", "Shape", "Size", "QuantizeLinear", "DequantizeLinear"}
+"""What may touch a tensor of uint8; casts and quantisation are judged further."""
 OPSETS = range(9, 26)
 Types = dict[str, int]
 """Tensor -> element type, as ONNX numbers them."""
 
 
 def refused(model: Any) -> list[str]:
-    """What TensorRT would not take in an `onnx.ModelProto`, a sentence each; none: it takes it."""
+    """What TensorRT would not take in an `onnx.ModelProto`, a sentence each; none: it takes it.
+
+    Forms are looked at where all operators are of the list.
+    """
     onnx = need("onnx", "onnx")
-    found = list(_opset_refused(model))
-    types = element_types(onnx.shape_inference.infer_shapes(model))
-    constants = _constants(onnx, model.graph)
-    for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in TAKEN:
-            found.append(f"the operator {node.op_type} is not one that TensorRT takes here")
-            continue
-        where = f"{node.op_type} {node.name}".strip()
-        found += [f"{where}: {problem}" for problem in _form_refused(onnx, node, types, constants)]
-    return list(dict.fromkeys(found))
+    found = [
+        f"the operator {node.op_type} is not one that TensorRT takes here"
+        for node in model.graph.node
+        if node.domain not in ("", "ai.onnx") or node.op_type not in TAKEN
+    ]
+    if not found:
+        types = element_types(onnx.shape_inference.infer_shapes(model))
+        constants = _constants(onnx, model.graph)
+        for node in model.graph.node:
+            where = f"{node.op_type} {node.name}".strip()
+            forms = _form_refused(onnx, node, types, constants)
+            found += [f"{where}: {problem}" for problem in forms]
+    return list(dict.fromkeys([*_opset_refused(model), *found]))
 
 
 def element_types(model: Any) -> Types:
@@ -76,6 +82,11 @@ def _form_refused(onnx: Any, node: Any, types: Types, constants: dict[str, Any])
         yield "numbers of 64 bits (double)"
     if node.op_type not in BYTES_MAY and any(types.get(name) == kinds.UINT8 for name in names):
         yield "bytes (uint8); they can only be cast"
+    if node.op_type == "Cast":
+        # NVIDIA's description of DataType::kUINT8; the parser of TensorRT-RTX takes others too.
+        ends = {types.get(node.input[0]), types.get(node.output[0])}
+        if kinds.UINT8 in ends and not ends <= {kinds.UINT8, kinds.FLOAT, kinds.FLOAT16}:
+            yield "bytes (uint8) to or from something else than float32 and float16"
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         yield from _quantised_refused(onnx, node, types, constants)
     for attribute in node.attribute:

@@ -1,5 +1,9 @@
 """What holds for every test."""
 
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,3 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Preset -> the ONNX file of its tiny network, exported once: change a copy, not the file."""
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package, reason="needs the extra onnx")
+    from exports import write_export
+
+    return functools.cache(lambda preset: write_export(preset, tmp_path_factory.mktemp(preset)))

@@ -22,12 +22,13 @@ FILES = (
     "python/src/infer/pyGraph.cpp",
     "python/src/parsers/pyOnnx.cpp",
 )
-WANTED = """
+_CLASSES = """
 ILogger Severity Builder INetworkDefinition OnnxParser ParserError IBuilderConfig ITimingCache
 IOptimizationProfile IHostMemory IProgressMonitor Runtime ICudaEngine IExecutionContext Refitter
 OnnxParserRefitter BuilderFlag MemoryPoolType HardwareCompatibilityLevel TensorIOMode DataType
 NetworkDefinitionCreationFlag ExecutionContextAllocationStrategy
-""".split()
+"""
+WANTED = frozenset(_CLASSES.split())
 KINDS = {"": "method", "_property": "property", "_property_readonly": "read only"}
 START = re.compile(r"py::(?:class|enum)_<|\bbaseLoggerBinding\s*\.def")
 ARGUMENT = re.compile(r'(?:"(\w+)"_a|py::arg\("(\w+)"\))\s*(=)?')

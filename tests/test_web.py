@@ -26,8 +26,7 @@ from export.web.site import PAGE, build_site
 PHOTOS = dict(SETTINGS, size=256, context=0.75)
 NODE = shutil.which("node")
 SCRIPT = f"""
-import {{ holeGroups, neededWindow, planWindows }} from {json.dumps((PAGE / "window.mjs").as_uri())};
-const calls = {{ holeGroups, neededWindow, planWindows }};
+import * as calls from {json.dumps((PAGE / "window.mjs").as_uri())};
 let text = '';
 for await (const part of process.stdin) text += part;
 const answers = JSON.parse(text).map(([name, ...args]) => calls[name](...args));

@@ -7,18 +7,21 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from exports import tiny
 from photos import smooth
-from PIL import Image
+from PIL import Image, ImageFilter
 from toypipeline import info_of, negative, write_toy
 
 from core.errors import BackendError
 from core.single import canvas_of
 from export.graph import GraphSettings, stamp, to_bytes
+from export.pipeline_graph import export_pipeline
 from export.web import runtime
 from export.web.serve import Page, open_server
 from export.web.site import build_site
@@ -34,6 +37,8 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
     "is_mobile": True,
 }
+RIM = 4
+"""Pixels round the hole over which fill and photo blend."""
 SECONDS = 60_000
 """Milliseconds to wait for anything: a busy machine is slow, and waiting costs nothing."""
 
@@ -249,7 +254,9 @@ def test_lines_and_colours_reach_the_network_and_the_eraser_takes_all_away(toy, 
     assert not (mask[middle] or color[middle] or line[middle])
     assert color.sum() > 300 and line.sum() > 100
     expected = negative(before, mask)
-    expected[mask & color] = (0x12, 0xC8, 0x46)
+    tints = here.layer("color")[..., :3]
+    assert (tints[180, 185] == (0x12, 0xC8, 0x46)).all()
+    expected[mask & color] = tints[mask & color]
     expected[mask & line] = 0
     assert (here.fill() == expected).all()
     assert here.complaints == []
@@ -267,6 +274,41 @@ def test_a_network_without_guides_shows_no_tools_for_them(package, visit, tmp_pa
     here.stroke((0.5, 0.5), (0.6, 0.5))
     mask = here.painted()
     assert (here.fill() == negative(before, mask)).all()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network with weights by seed, as pipeline.onnx."""
+    generator = tiny("deepfillv2-tiny")
+    canvas = replace(canvas_of(generator.contract, context=0.5, feather=RIM), size=64)
+    info = info_of(contract=generator.contract, settings=asdict(canvas))
+    model = export_pipeline(generator, canvas, GraphSettings(), optional=False)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    path.write_bytes(to_bytes(stamp(model, info)))
+    return path
+
+
+def test_a_window_in_the_browser_gives_what_the_whole_photo_gives_here(
+    network, package, visit, tmp_path, photo
+):
+    ort = pytest.importorskip("onnxruntime")
+    build_site(network, tmp_path / "site", runtime=package)
+    here = visit(tmp_path / "site")
+    here.wait("ready")
+    before = here.choose(photo)
+    here.stroke((0.02, 0.9), (0.08, 0.95), (0.1, 0.97))
+    mask = here.painted()
+    filled = here.fill()
+
+    session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
+    feed = {"image": before.transpose(2, 0, 1)[None], "mask": mask[None, None] * np.uint8(255)}
+    expected = session.run(None, feed)[0][0].transpose(1, 2, 0)
+    off = np.abs(filled.astype(int) - expected)
+    assert off.max() <= 1 and (off > 0).mean() <= 1e-3
+    changed = (filled != before).any(-1)
+    near = np.array(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(2 * RIM + 1)))
+    assert not changed[near == 0].any()
+    assert changed[mask].mean() > 0.9
 
 
 def test_a_phone_shows_every_control_and_takes_touches(toy, visit, photo):

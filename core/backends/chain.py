@@ -149,7 +149,7 @@ def _open_openvino(path: Path, device: str) -> Backend:
 def _open_tensorrt(path: Path, device: str) -> Backend:
     """The engine of a graph that `python -m export.trt` built for this very machine."""
     folder = path.parent / ENGINES
-    engine = find_engine(path, folder if folder.is_dir() else path.parent)
+    engine = find_engine(path, folder if folder.is_dir() else path.parent, device)
     return open_trt(engine, device)
 
 

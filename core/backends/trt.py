@@ -50,13 +50,13 @@ def open_trt(path: Path, device: str = "") -> TrtBackend:
     return TrtBackend(path, Cuda(device))
 
 
-def find_engine(onnx_path: Path, folder: Path) -> Path:
-    """The engine in `folder` of the graph at `onnx_path` that runs on this machine.
+def find_engine(onnx_path: Path, folder: Path, device: str = "") -> Path:
+    """The engine in `folder` of the graph at `onnx_path` that runs on this machine's `device`.
 
     Raises BackendError, which says what is missing or differs.
     """
     trt = load_tensorrt()
-    return lookup(onnx_path, folder, Cuda().machine(trt.__version__))
+    return lookup(onnx_path, folder, Cuda(device).machine(trt.__version__))
 
 
 def load_engine(trt: Any, path: Path, record: EngineRecord, gpu: Cuda) -> Any:
@@ -76,17 +76,24 @@ def load_engine(trt: Any, path: Path, record: EngineRecord, gpu: Cuda) -> Any:
         if engine is None:
             raise BackendError(f"TensorRT does not load {path} ({problems_of(log)})")
         if record.options.stripped:
-            refit(trt, engine, path.with_name(record.model + ".onnx"), record, log)
+            refit(trt, engine, weights_of(path, record), log)
     return engine
 
 
-def refit(trt: Any, engine: Any, onnx: Path, record: EngineRecord, log: Any) -> None:
+def weights_of(path: Path, record: EngineRecord) -> Path:
+    """The ONNX file with the weights of the stripped engine at `path`: beside it or one above."""
+    name = record.model + ".onnx"
+    for onnx in (path.with_name(name), path.resolve().parent.parent / name):
+        if onnx.is_file() and sha256_of(onnx) == record.onnx_sha256:
+            return onnx
+    raise BackendError(
+        f"{path} has no weights inside (--strip-weights); put the {name} that it was built of "
+        f"beside it, in {path.parent}"
+    )
+
+
+def refit(trt: Any, engine: Any, onnx: Path, log: Any) -> None:
     """Put the weights of the ONNX file into an engine that was built without any."""
-    if not onnx.is_file() or sha256_of(onnx) != record.onnx_sha256:
-        raise BackendError(
-            f"the engine has no weights inside (--strip-weights); put the {onnx.name} that it was "
-            f"built of beside it, in {onnx.parent}"
-        )
     refitter = trt.Refitter(engine, log)
     parser = trt.OnnxParserRefitter(refitter, log)
     if not parser.refit_from_file(str(onnx)) or not refitter.refit_cuda_engine():

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention_export import NEGLIGIBLE, attend_in_chunks
 from .attention_rows import Grid, fused_rows, paste_rows
 from .resize import nearest_reduce
 
 MIB = 1 << 20
-NEGLIGIBLE = 1e-30
 LEAST_ROWS = 4
 """Rows of a chunk at least: one row of halo on either side is computed twice."""
 
@@ -51,6 +51,9 @@ class ContextualAttention(nn.Module):
     memory_budget: int = 64 * MIB
     """Bytes that the scores may take; above it query rows are done in chunks (never when traced
     or compiled). The result is the same to rounding."""
+    export_chunks: int = 0
+    """When traced or compiled: query rows are done in so many chunks, written out one after the
+    other, and the height must be divisible by `rate` times that; 0: all at once."""
     prune: int | None = None
     """Compute only the query rows that can influence the hole and so many pixels of the picture
     above and below it; the rest of the output is 0. For inference with DeepFillv2 (see `HALO`)."""
@@ -73,7 +76,11 @@ class ContextualAttention(nn.Module):
     def forward(self, foreground: Tensor, background: Tensor, mask: Tensor | None = None) -> Tensor:
         with full_precision(foreground):
             matching = self.match(foreground, background, mask)
-            if torch.compiler.is_compiling() or self._fits(matching):
+            if self.export_chunks and torch.compiler.is_compiling():
+                pasted = attend_in_chunks(
+                    matching, self.export_chunks, scale=self.scale, reach=self.reach
+                )
+            elif torch.compiler.is_compiling() or self._fits(matching):
                 pasted = self.paste(self.attend(matching), matching)
             else:
                 pasted = self._in_chunks(matching, mask)

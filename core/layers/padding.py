@@ -15,7 +15,8 @@ official code's padding="SYMMETRIC"). reflect: mirrored without it."""
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Zeros (before, after) one axis of `size` pixels so that ceil(size / stride) come out."""
     reach = dilation * (kernel - 1) + 1
-    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    # In this form a size that `stride` divides drops out, which keeps an exported graph simple.
+    total = max(reach - (size % stride or stride), 0)
     return total // 2, total - total // 2
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.errors import ConfigError
+from core.errors import BackendError, ConfigError
 from core.files import whole_file, write_json
 from core.flags import run_command
 from core.weights import DEFAULT_WEIGHTS, read_info
@@ -90,9 +90,12 @@ def measured_quality(config: BenchConfig, weights: Path, threads: int) -> dict[s
     known = [one for one in subjects(config, weights, threads) if one.runtime != AGAINST]
     given = [one for one in known if one.runtime not in ("torch", "straightforward")]
     with one_process() as pool:
-        return pool.submit(
-            qualities, reference, given, config.quality, limit=config.limit, seed=config.seed
-        ).result()
+        found = outcome(
+            pool, qualities, reference, given, config.quality, config.limit, config.seed
+        )
+    if "skipped" in found:
+        raise BackendError(f"the quality cannot be measured: {found['skipped']}")
+    return found
 
 
 def in_one_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def subjects(config: BenchConfig, weights: Path, threads: int) -> list[Subject]:
     graphs = graph_files(config)
     found = []
     for backend in config.backends:
-        files = graphs if backend in GRAPHS else [weights]
+        files: list[Path | None] = [*graphs] if backend in GRAPHS else [weights]
         for file in files or [None]:
-            name = backend + (_addition(file, files) if file else "")
+            name = backend + _addition(file, files[0] if files else None)
             found.append(
                 Subject(
                     name=name, runtime=backend, model=str(file or ""),
@@ -103,9 +103,8 @@ def cases(config: BenchConfig, weights: Path, threads: int) -> list[list[Case]]:
     ]
 
 
-def _addition(file: Path, files: list[Path]) -> str:
+def _addition(file: Path | None, first: Path | None) -> str:
     """What tells the files of one backend apart: `net.int8.onnx` beside `net.onnx` is " int8"."""
-    first = files[0]
-    if file == first:
+    if file is None or first is None or file == first:
         return ""
-    return " " + file.stem.removeprefix(f"{first.stem}.")
+    return " " + (file.stem.removeprefix(first.stem).lstrip(".-_") or file.parent.name)

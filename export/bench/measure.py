@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import InpaintError
+from core.errors import BackendError, InpaintError
 
 from .cases import BASELINE, Case
 from .paths import Bound, bound_case, device_free, versions
@@ -145,12 +145,12 @@ def _copies(bound: Bound) -> float | None:
 
 
 def check_memory(case: Case) -> None:
-    """Raise InpaintError where the baseline, all scores at once, needs more than is free."""
+    """Raise BackendError where the baseline, all scores at once, needs more than is free."""
     cells = (case.size[0] // 8) * (case.size[1] // 8)
     # Seven float32 matrices of scores: what the two convolutions and permutations hold at once.
     needed, free = 7 * 4 * cells**2, free_memory()
     if case.subject.runtime == BASELINE and case.hole is None and needed > (free or needed):
-        raise InpaintError(f"it needs about {needed >> 20} MiB, free: {(free or 0) >> 20} MiB")
+        raise BackendError(f"it needs about {needed >> 20} MiB, free: {(free or 0) >> 20} MiB")
 
 
 def free_memory() -> int | None:

@@ -11,20 +11,24 @@ import torch
 from torch import Tensor
 
 from core.backends import Backend, open_backend
-from core.backends.ort import OrtBackend, open_session, session_info
+from core.backends.ort import OrtBackend, open_session
+from core.backends.ov import OpenVinoBackend
 from core.contract import Contract, Port
 from core.errors import BackendError, ConfigError
-from core.guides import from_output
+from core.extras import need
+from core.graph import GraphInfo, read_graph
 from core.pipeline import Inpainter
 
 from ..examples import example_inputs
 from .cases import AGAINST, BASELINE, Case, Subject
 from .settings import Size
-from .torch_paths import bound_torch, open_torch
+from .torch_paths import bound_network, device_name, open_torch
 
 BASELINE_MODULE = "benchmarks.straightforward"
 """`benchmarks` stands beside this package, not beneath it; it is found by name as --against is."""
 IMAGE, MASK = Port("image", 3), Port("mask", 1, binary=True)
+GUIDE_TYPES = {"instances": np.int32}
+Run = Callable[[dict[str, np.ndarray]], Any]
 PACKAGES = {"openvino": "openvino", "openvino-bf16": "openvino", "onnxruntime": "onnxruntime"}
 
 
@@ -53,13 +57,8 @@ def bound_case(case: Case) -> Bound:
     backend, runs_on, precision = open_subject(subject)
     if case.hole is not None:
         return _bound_pipeline(case, backend, runs_on, precision)
-    inputs = network_inputs(backend.contract, case)
-    if subject.runtime.startswith(("torch", BASELINE)):
-        call, copies = bound_torch(backend, inputs, subject.runtime)
-        return Bound(call, runs_on, precision, copies)
-    if subject.runtime == "onnxruntime" and subject.device.startswith("cuda"):
-        return _bound_on_cuda(subject, inputs, runs_on, precision)
-    return Bound(lambda: backend.run(*inputs), runs_on, precision)
+    call, copies = bound_network(backend, network_inputs(backend.contract, case), subject)
+    return Bound(call, runs_on, precision, copies)
 
 
 def open_subject(subject: Subject) -> tuple[Backend, str, str]:
@@ -74,19 +73,10 @@ def open_subject(subject: Subject) -> tuple[Backend, str, str]:
     if subject.runtime == "onnxruntime":
         backend = OrtBackend(path, subject.device, subject.threads)
     elif subject.runtime == "tensorrt":
-        backend = open_backend(path, "cuda", "tensorrt")
+        backend = open_backend(path, subject.device.replace("cpu", ""), "tensorrt")
     else:
-        from core.backends.ov import OpenVinoBackend
-
-        hint = "bf16" if subject.runtime.endswith("bf16") else "f32"
-        backend = OpenVinoBackend(path, hint, subject.threads)
-    half = subject.runtime.endswith("-bf16")
-    precision = backend.info.precision
-    return (
-        backend,
-        backend.device,
-        f"{precision}, bf16" if half and precision != "fp32" else ("bf16" if half else precision),
-    )
+        backend = OpenVinoBackend(path, openvino_hint(subject), subject.threads)
+    return backend, backend.device, computes_in(backend.info, subject)
 
 
 def network_inputs(contract: Contract, case: Case) -> tuple[Tensor, ...]:
@@ -151,61 +141,55 @@ def _bound_pipeline(case: Case, backend: Backend, runs_on: str, precision: str) 
 
 
 def _bound_graph_pipeline(case: Case) -> Bound:
-    """Bytes to bytes through the one graph."""
+    """Bytes to bytes through the one graph; guides, if it takes any, are empty."""
     subject, path = case.subject, Path(case.subject.model)
-    if subject.runtime != "onnxruntime":
-        raise BackendError(f"the graph of the pipeline is not measured with {subject.runtime}")
-    session = open_session(path, subject.device, subject.threads)
-    info = session_info(session, path)
+    info = read_graph(path)
+    if info.kind != "pipeline":
+        raise BackendError(f"{path} is no graph of a pipeline; give one that export.pipeline made")
     image, mask = (x.mul(255).byte().numpy() for x in whole_picture(case))
     feed = {"image": image, "mask": mask}
-    for one in session.get_inputs():
-        if one.name not in feed:
-            feed[one.name] = np.zeros((1, one.shape[1], *case.size), np.uint8)
-    runs_on = f"{session.get_providers()[0]} of ONNX Runtime"
-    return Bound(lambda: session.run(None, feed), runs_on, info.precision)
+    for port in info.contract.guides:
+        if port.kind == "vector":
+            feed[port.name] = np.zeros((1, port.channels), np.float32)
+        elif port.kind != "noise":
+            shape = (1, port.channels if port.kind == "map" else 1, *case.size)
+            feed[port.name] = np.zeros(shape, GUIDE_TYPES.get(port.kind, np.uint8))
+    opener = _open_ort if subject.runtime == "onnxruntime" else _open_openvino
+    run, names, runs_on = opener(subject)
+    given = {name: feed[name] for name in names}
+    return Bound(lambda: run(given), runs_on, computes_in(info, subject))
 
 
-def _bound_on_cuda(
-    subject: Subject, inputs: tuple[Tensor, ...], runs_on: str, precision: str
-) -> Bound:
-    """ONNX Runtime with inputs and output on the card; copies are measured apart."""
-    import onnxruntime
-
+def _open_ort(subject: Subject) -> tuple[Run, list[str], str]:
     session = open_session(Path(subject.model), subject.device, subject.threads)
-    binding, output = session.io_binding(), session.get_outputs()[0].name
-    arrays = {one.name: x.numpy() for one, x in zip(session.get_inputs(), inputs, strict=True)}
-
-    def move() -> dict[str, Any]:
-        return {
-            name: onnxruntime.OrtValue.ortvalue_from_numpy(x, "cuda", 0)
-            for name, x in arrays.items()
-        }
-
-    for name, value in move().items():
-        binding.bind_ortvalue_input(name, value)
-    binding.bind_output(output, "cuda")
-
-    def call() -> None:
-        session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-
-    def copies() -> None:
-        move()
-        binding.copy_outputs_to_cpu()
-
-    call()
-    return Bound(call, runs_on, precision, copies)
+    names = [one.name for one in session.get_inputs()]
+    runs_on = f"{session.get_providers()[0]} of ONNX Runtime"
+    return lambda feed: session.run(None, feed), names, runs_on
 
 
-def compared_output(backend: Backend, inputs: tuple[Tensor, ...]) -> Tensor:
-    """What a backend gives, as a picture."""
-    return from_output(backend.run(*inputs), backend.contract)
+def _open_openvino(subject: Subject) -> tuple[Run, list[str], str]:
+    if not subject.runtime.startswith("openvino"):
+        raise BackendError(f"the graph of the pipeline is not measured with {subject.runtime}")
+    settings = {
+        "INFERENCE_PRECISION_HINT": openvino_hint(subject),
+        "INFERENCE_NUM_THREADS": str(subject.threads),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = need("openvino").Core().compile_model(subject.model, "CPU", settings)
+    names = [one.get_any_name() for one in compiled.inputs]
+    return compiled.create_infer_request().infer, names, "CPU of OpenVINO"
 
 
-def device_name(device: torch.device) -> str:
-    """The card's own name, or the kind of the device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+def openvino_hint(subject: Subject) -> str:
+    """What OpenVINO is to compute in."""
+    return "bf16" if subject.runtime.endswith("bf16") else "f32"
+
+
+def computes_in(info: GraphInfo, subject: Subject) -> str:
+    """Of a graph: its own precision, and what the runtime is told to take."""
+    if not subject.runtime.endswith("-bf16"):
+        return info.precision
+    return "bf16" if info.precision == "fp32" else f"{info.precision}, bf16"
 
 
 def device_free(device: str) -> int | None:

@@ -33,11 +33,12 @@ FULL = "float32 in PyTorch"
 
 
 def qualities(
-    reference: Subject, found: list[Subject], folder: Path, *, limit: int | None, seed: int
+    reference: Subject, found: list[Subject], folder: Path, limit: int | None, seed: int
 ) -> dict[str, Any]:
     """Measure the subjects against float32: `pictures`, and `rows` as `quality_row` makes them."""
     torch.set_num_threads(reference.threads)
-    backends, rows = {}, {}
+    backends: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for subject in (reference, *found):
         try:
             backends[subject.name] = open_subject(subject)

@@ -13,6 +13,8 @@ from core.errors import BackendError
 from core.layers.attention import ContextualAttention
 from core.weights import load_weights
 
+from .cases import Subject
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WARM_UPS = 3
 """Runs before a CUDA graph is captured, as PyTorch's documentation has it."""
@@ -33,8 +35,8 @@ def open_torch(path: Path, runtime: str, device: str) -> tuple["HalfBackend", st
                 # A graph holds no decisions: no rows left out, no chunks.
                 module.prune, module.memory_budget = None, 1 << 62
     if "-compile" in runtime:
-        backend.generator = torch.compile(backend.generator)
-    name = torch.cuda.get_device_name(place) if place.type == "cuda" else str(place)
+        backend.generator.compile()
+    name = device_name(place)
     mode = "".join(f" {word}" for word in ("compile", "graph") if f"-{word}" in runtime)
     return backend, f"PyTorch{mode}, {name}", precision
 
@@ -62,33 +64,36 @@ class HalfBackend(TorchBackend):
         return [x.to(self.device, self.dtype) for x in inputs]
 
 
-def bound_torch(
-    backend: Any, inputs: tuple[Tensor, ...], runtime: str
+def bound_network(
+    backend: Any, inputs: tuple[Tensor, ...], subject: Subject
 ) -> tuple[Callable[[], Any], Callable[[], Any] | None]:
-    """A run with the inputs on the device, which waits for its end; and the copies, or None."""
-    device: torch.device = backend.device
+    """A run with the inputs where it computes, which waits for its end; and the copies, or None."""
     dtype = getattr(backend, "dtype", torch.float32)
+    there = subject.device.startswith("cuda") and torch.cuda.is_available()
+    place = torch.device(subject.device if there else "cpu")
 
     def move() -> list[Tensor]:
-        return [x.to(device, dtype) for x in inputs]
+        return [x.to(place, dtype) for x in inputs]
 
     moved = move()
-    run: Callable[[], Any] = lambda: backend.run(*moved)  # noqa: E731
-    if "-graph" in runtime:
-        run = captured(run)
-    if device.type != "cuda":
-        return run, None
+
+    def run() -> Any:
+        return backend.run(*moved)
+
+    work = captured(run) if "-graph" in subject.runtime else run
+    if not there:
+        return work, None
 
     def call() -> None:
-        run()
-        torch.cuda.synchronize(device)
+        work()
+        torch.cuda.synchronize(place)
 
-    output = backend.run(*moved)
+    output = run()
 
     def copies() -> None:
         move()
         output.cpu()
-        torch.cuda.synchronize(device)
+        torch.cuda.synchronize(place)
 
     return call, copies
 
@@ -105,3 +110,8 @@ def captured(run: Callable[[], Any]) -> Callable[[], Any]:
     with torch.cuda.graph(graph):
         run()
     return graph.replay
+
+
+def device_name(device: torch.device) -> str:
+    """The card's own name, or the kind of the device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

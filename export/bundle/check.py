@@ -73,10 +73,11 @@ def _check_filled(folder: Path, photo: np.ndarray, hole: np.ndarray, filled: np.
     if filled.shape != photo.shape:
         raise BackendError(f"the infer.py of {folder} gives {filled.shape} for {photo.shape}")
     changed = (filled != photo).any(axis=-1)
-    rows, columns = hole.any(axis=1).nonzero()[0], hole.any(axis=0).nonzero()[0]
+    rows, columns = np.nonzero(hole)
     far = np.ones_like(hole)
-    far[max(rows[0] - SEAM, 0) : rows[-1] + SEAM + 1, :][
-        :, max(columns[0] - SEAM, 0) : columns[-1] + SEAM + 1
+    far[
+        max(rows.min() - SEAM, 0) : rows.max() + SEAM + 1,
+        max(columns.min() - SEAM, 0) : columns.max() + SEAM + 1,
     ] = False
     if changed[far].any():
         raise BackendError(f"the infer.py of {folder} changes pixels that are known")

@@ -1,45 +1,52 @@
 """The graphs of a bundle, each compared with PyTorch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from core.errors import ConfigError
+from core.errors import BackendError, ConfigError
 
 from ..graph import GraphSettings
 from ..onnx import export_files
-
-if TYPE_CHECKING:
-    from .make import BundleConfig
+from ..pipeline import PipelineSettings, write_pipeline
 
 GENERATOR = "generator.onnx"
 PIPELINE = "pipeline.onnx"
+Size = tuple[int, int]
 
 
-def export_graphs(config: "BundleConfig", folder: Path) -> dict[str, Any]:
-    """Write generator.onnx with its parts and pipeline.onnx; returns how far they are off."""
-    settings = GraphSettings(precision=config.precision, size=parse_size(config.size))
-    parts = export_files(config.weights, folder / GENERATOR, settings).reports
-    return {"generator": parts, "pipeline": _pipeline(config, folder / PIPELINE, settings)}
+def export_graphs(
+    weights: Path, folder: Path, out: Path, *, precision: Literal["fp32", "fp16"], size: Size | None
+) -> dict[str, Any]:
+    """Write generator.onnx with its parts and pipeline.onnx; returns how far they are off.
+
+    size: (height, width) of the generator, None: any. Raises BackendError where one is too far off;
+    its report then lies beside `out`, the bundle that does not come about.
+    """
+    settings = GraphSettings(precision=precision, size=size)
+    with _keeping_reports(folder, out):
+        parts = export_files(weights, folder / GENERATOR, settings).reports
+        whole = write_pipeline(weights, folder / PIPELINE, PipelineSettings(precision=precision))
+    return {"generator": parts, "pipeline": whole}
 
 
-def _pipeline(config: "BundleConfig", file: Path, settings: GraphSettings) -> Any:
-    from dataclasses import asdict
-    from core.single import canvas_of
-    from core.weights import load_weights
-    from core.graph import GraphInfo
-    from core.registry import architecture_of
-    from core.files import sha256_of
-    from ..pipeline import export_pipeline
-    from ..graph import stamp, to_bytes, versions
-    g = load_weights(config.weights)
-    canvas = canvas_of(g.contract, context=0.75, feather=4)
-    m = export_pipeline(g, canvas, GraphSettings(precision=config.precision))
-    info = GraphInfo(kind="pipeline", contract=g.contract, architecture=architecture_of(g.config), weights_sha256=sha256_of(config.weights), precision=config.precision, opset=18, settings=asdict(canvas), versions=versions())
-    file.write_bytes(to_bytes(stamp(m, info)))
-    return None
+@contextmanager
+def _keeping_reports(folder: Path, out: Path) -> Iterator[None]:
+    """Of a failure the report that it names, which would go away with `folder`."""
+    try:
+        yield
+    except BackendError as problem:
+        said = str(problem)
+        for report in folder.glob("*.report.json"):
+            kept = out.with_name(f"{out.name}.{report.name}")
+            if str(report) in said:
+                report.replace(kept)
+                said = said.replace(str(report), str(kept))
+        raise BackendError(said) from None
 
 
-def parse_size(text: str) -> tuple[int, int] | None:
+def parse_size(text: str) -> Size | None:
     """512x768 -> (512, 768), height first; nothing -> None. Raises ConfigError otherwise."""
     if not text:
         return None

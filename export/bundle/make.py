@@ -17,9 +17,9 @@ from .check import check_bundle
 from .folder import check_place, whole_folder
 from .graphs import GENERATOR, PIPELINE, export_graphs, parse_size
 from .manifest import write_manifest
+from .readme import CARD, readme_values
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CARD = "MODEL_CARD.md"
 REPOSITORY = "model_repository"
 MAKERS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow", "tensorrt")
 USE, TERMS = "What it is for", "Data and terms"
@@ -74,13 +74,21 @@ def make_bundle(config: BundleConfig) -> str:
     """
     check_place(config.out, force=config.force)  # before minutes of work, not after
     with whole_folder(config.out, force=config.force) as folder:
-        parity = export_graphs(config, folder)
-        facts = facts_of(config, folder) | {"parity": parity}
-        facts["engines"] = write_engines(config, folder)
-        facts["triton"] = write_repository(config, folder)
-        write_texts(config, folder, facts)
-        write_manifest(folder, facts)
+        size = parse_size(config.size)
+        parity = export_graphs(
+            config.weights, folder, config.out, precision=config.precision, size=size
+        )
+        furnish(config, folder, parity)
         return check_bundle(folder)
+
+
+def furnish(config: BundleConfig, folder: Path, parity: dict[str, Any]) -> None:
+    """Put everything else round the graphs that lie in `folder`; parity: how far they are off."""
+    facts = facts_of(config, folder) | {"parity": parity}
+    facts["engines"] = write_engines(config, folder)
+    facts["triton"] = write_repository(config, folder)
+    write_texts(config, folder, facts)
+    write_manifest(folder, facts)
 
 
 def facts_of(config: BundleConfig, folder: Path) -> dict[str, Any]:
@@ -89,6 +97,7 @@ def facts_of(config: BundleConfig, folder: Path) -> dict[str, Any]:
     pipeline = read_graph(folder / PIPELINE)
     return {
         "name": config.name,
+        "title": config.weights.stem,
         "architecture": generator.architecture,
         "precision": generator.precision,
         "opset": generator.opset,
@@ -106,7 +115,7 @@ def facts_of(config: BundleConfig, folder: Path) -> dict[str, Any]:
 
 
 def weights_facts(config: BundleConfig, folder: Path, info: GraphInfo) -> dict[str, Any]:
-    """Where the weights come from and their terms, as the card beside them says, which is copied."""
+    """Where the weights come from and their terms, by the card beside them, which is copied."""
     facts = {"file": config.weights.name, "sha256": info.weights_sha256, "about": info.about}
     path = config.weights.with_suffix(".md")
     if not path.is_file():
@@ -124,10 +133,9 @@ def write_engines(config: BundleConfig, folder: Path) -> dict[str, Any]:
     engines = folder / "engines"
     engines.mkdir()
     graphs = (folder / GENERATOR, folder / PIPELINE)
-    lines = "".join(trtexec_text(TrtConfig(model=graph)) for graph in graphs)
-    lines = lines.replace(f"{folder}/", "")
-    commented = "".join(f"# {line.lstrip('# ')}" for line in lines.splitlines(keepends=True))
-    script = texts.from_template("build_engines.sh", trtexec=commented.rstrip())
+    lines = "".join(trtexec_text(TrtConfig(model=graph)) for graph in graphs).splitlines()
+    commands = [f"#   {line}".replace(f"{folder}/", "") for line in lines if line[:1] != "#"]
+    script = texts.from_template("build_engines.sh", trtexec="\n".join(commands))
     (folder / "build_engines.sh").write_text(script, encoding="utf-8")
     if not config.engines:
         (engines / "README.md").write_text(texts.from_template("engines.md"), encoding="utf-8")
@@ -173,71 +181,7 @@ def write_texts(config: BundleConfig, folder: Path, facts: dict[str, Any]) -> No
         files=" ".join([PIPELINE, *texts.COMMAND, "LICENSE", *card]),
     )
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-    readme = texts.from_template("README.md", **readme_values(config, folder, facts))
+    generator, pipeline = (read_signature(folder / name) for name in (GENERATOR, PIPELINE))
+    values = readme_values(facts, generator, pipeline)
+    readme = texts.from_template("README.md", **values)
     (folder / "README.md").write_text(readme, encoding="utf-8")
-
-
-def readme_values(config: BundleConfig, folder: Path, facts: dict[str, Any]) -> dict[str, object]:
-    """What the README's template has places for."""
-    info, triton = read_graph(folder / GENERATOR), facts["triton"]
-    contract = info.contract
-    pipeline = read_signature(folder / PIPELINE)
-    guides = [slot.name for slot in pipeline.inputs if slot.name not in ("image", "mask")]
-    files = [port for port in contract.guides if port.name in guides and port.kind != "vector"]
-    parts = [f", `generator.{part}.onnx`" for part in info.parts if part != "run"]
-    size = info.settings.get("size")
-    return {
-        "title": config.weights.stem,
-        "image": config.name,
-        "architecture": info.architecture,
-        "precision": info.precision,
-        "parts": "".join(parts),
-        "engines": _engines_said(facts["engines"]),
-        "card": f"`{CARD}`, " if facts["weights"]["card"] else "",
-        "terms": _terms_said(facts["weights"]),
-        "guide_flags": "".join(f" --{port.name} {port.name}.png" for port in files),
-        "guide_folders": "".join(f" --{port.name} {port.name}/" for port in files),
-        "pipeline_table": texts.pipeline_table(pipeline, contract),
-        "generator_table": texts.generator_table(read_signature(folder / GENERATOR), contract),
-        "feed": "".join(f', "{name}": {name}' for name in guides),
-        "multiple": contract.multiple_of
-        if not size
-        else f"(fixed to {size[0]}x{size[1]}) {contract.multiple_of}",
-        "native": contract.native_size,
-        "gpus": " --gpus all" if config.triton_device == "gpu" else "",
-        "opset": info.opset,
-        "net": config.name,
-        "pipeline": f"{config.name}_pipeline",
-        "max_batch": triton["max_batch_size"],
-        "device": triton["device"].upper(),
-        "instances": triton["instances"],
-        "schema": _schema_said(triton["validated_by"]),
-    }
-
-
-def _engines_said(engines: dict[str, Any]) -> str:
-    if engines["built"]:
-        return (
-            "TensorRT engines for one GPU (the JSON beside each says which), and what builds others"
-        )
-    return "what builds TensorRT engines on the GPU that they are to run on"
-
-
-def _terms_said(weights: dict[str, Any]) -> str:
-    if not weights["card"]:
-        return (
-            "**No card came with the weights**: ask whoever trained them what they may be used "
-            "for. The code is under the Apache License 2.0 (`LICENSE`)."
-        )
-    use = weights["use"] or f"see `{CARD}`."
-    return (
-        f"**What the weights are for**, as `{CARD}` has it: {use.split(chr(10) * 2)[0]}\n\n"
-        f"`{CARD}` says what they were trained on and under which terms. The code is under the "
-        "Apache License 2.0 (`LICENSE`)."
-    )
-
-
-def _schema_said(schema: str | None) -> str:
-    if schema is None:
-        return "tritonclient was not installed, so nothing has read the configurations."
-    return f"The configurations were read by Triton's own message definition ({schema})."

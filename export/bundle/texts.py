@@ -14,7 +14,7 @@ COMMAND = ("infer.py", "pictures.py")
 REQUIRED = ("numpy", "pillow", "onnxruntime")
 RANGES = {"TYPE_UINT8": "0 to 255", "TYPE_INT32": "whole numbers"}
 MEANINGS = {
-    "image": "photo, RGB",
+    "image": "photo",
     "mask": "hole",
     "first_fill": "what was filled before",
     "completed": "the photo with its holes filled",

@@ -23,8 +23,17 @@ TRANSPARENT = ("PNG", "WEBP", "TIFF")
 """Formats that hold transparency."""
 MODES = ("1", "L", "P", "RGB", "RGBX", "LA", "PA", "La", "RGBA", "RGBa")
 MOST_PIXELS = 200_000_000
-DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError)
-DAMAGE += (ValueError, struct.error)
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 """What Pillow has been seen to raise for damaged files, and its like."""
 UNKNOWN = 255
 """The number of no label."""
@@ -95,7 +104,9 @@ def check_kind(path: Path, file: Image.Image, modes: tuple[str, ...]) -> None:
     if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
         raise Refusal(f"{path} holds several pictures; save the one that is meant by itself")
     # Pillow cuts colour of 16 bits down to 8 without a word; the layout of the file tells.
-    if file.mode not in modes or (file.mode in MODES and re.search(r";16[BLN]", str(file.tile))):
+    if file.mode not in modes or (
+        file.mode in MODES and re.search(r";16[BLN]", str(getattr(file, "tile", "")))
+    ):
         raise Refusal(
             f"{path} is of a kind that is not read here ({file.mode}, or 16 bits per sample); save "
             "it as grey or RGB of 8 bits"

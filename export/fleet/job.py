@@ -7,6 +7,7 @@ again, after a death, lands where it would have landed, and nothing is there twi
 
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -126,6 +127,7 @@ def rows(
     data = need("ray.data", "cluster")
     ray_error = need("ray.exceptions", "cluster").RayError
     count, gpus = pool_size(config, resources)
+    count = min(count, len(shards))
     say(f"up to {count} workers, each with {config.cpus_per_worker:g} CPU and {gpus:g} GPU")
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -189,7 +191,7 @@ def started(config: FleetConfig) -> Iterator[dict[str, float]]:
     else:
         cores = max(os.cpu_count() or 1, config.workers * config.cpus_per_worker)
         options |= {
-            "num_cpus": int(cores),
+            "num_cpus": math.ceil(cores),
             "object_store_memory": OBJECT_STORE,
             "include_dashboard": False,
             "runtime_env": {"env_vars": {"PYTHONPATH": str(ROOT)}},
@@ -208,7 +210,7 @@ def started(config: FleetConfig) -> Iterator[dict[str, float]]:
 
 def _report(config: FleetConfig, output: Store, shards: list[Shard]) -> int:
     """Join what was recorded of each shard, and say how it went; the exit code."""
-    place = config.report or f"{config.output.rstrip('/')}/report.jsonl"
+    place = config.report or f"report.jsonl of {config.output}"
     counts = {"done": 0, "failed": 0}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.jsonl"
@@ -221,7 +223,7 @@ def _report(config: FleetConfig, output: Store, shards: list[Shard]) -> int:
             output.write("report.jsonl", path)
         else:
             _copy(path, config.report)
-    say(f"{counts['done']} filled, {counts['failed']} failed; report in {place}")
+    say(f"{counts['done']} filled, {counts['failed']} failed; report: {place}")
     return 1 if counts["failed"] else 0
 
 

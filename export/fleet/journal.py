@@ -65,6 +65,8 @@ def read_plan(output: Store) -> tuple[dict[str, Any], list[Shard]]:
         values = json.loads(head)
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']}, known is {FORMAT}")
+        if not lines:
+            raise ValueError("no shards")
         return values["settings"], [Shard.from_json(line) for line in lines]
     except (ValueError, KeyError, TypeError) as problem:
         raise ConfigError(

@@ -45,9 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--runtime", type=Path, help="the npm package onnxruntime-web (default: npm is asked)"
     )
     parser.add_argument("--title", default="", help="name of the network on the page")
-    parser.add_argument(
-        "--force", action="store_true", help="replace a page that is there already"
-    )
+    parser.add_argument("--force", action="store_true", help="replace a page that is there already")
     parser.add_argument("--serve", type=int, metavar="PORT", help="then serve it on this machine")
     return parser
 

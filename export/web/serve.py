@@ -3,6 +3,7 @@
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 from core.errors import ConfigError
 
@@ -38,8 +39,8 @@ class Page(SimpleHTTPRequestHandler):
     """Files of one folder; no listings."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
-    headers_sent = HEADERS
+    extensions_map: ClassVar[dict[str, str]] = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
+    headers_sent: ClassVar[dict[str, str]] = HEADERS
 
     def end_headers(self) -> None:
         for name, value in self.headers_sent.items():
@@ -54,9 +55,7 @@ class Page(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def open_server(
-    folder: Path, port: int, handler: type[Page] = Page
-) -> ThreadingHTTPServer:
+def open_server(folder: Path, port: int, handler: type[Page] = Page) -> ThreadingHTTPServer:
     """A server for `folder` on this machine; port 0 takes a free one.
 
     Raises ConfigError where the port cannot be had.

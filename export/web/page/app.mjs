@@ -36,8 +36,8 @@ const brush = new Brush({
   pad: $('pad'),
   cursor: $('cursor'),
   view,
-  paint: { trace: (stroke, from) => paint.trace(stroke, from) },
   tool: () => (busy || comparing || !name ? null : tool()),
+  extend: (stroke) => paint.extend(stroke),
   onStroke(stroke) {
     history.push(stroke);
     say('Press Fill once all of it is covered.');

@@ -5,10 +5,11 @@ const STEP = 0.4; // of the brush, for one press of an arrow key
 export class Brush {
   /**
    * tool(): {tool, size, tint}, with the size in CSS pixels, or null when nothing may be painted;
-   * onStroke(stroke) is given every finished stroke, onCancel() is told to draw what was there.
+   * extend(stroke) is to draw what is new of a stroke, onStroke(stroke) is given every finished one,
+   * onCancel() is told to draw what was there before.
    */
-  constructor({ pad, cursor, view, paint, tool, onStroke, onCancel }) {
-    Object.assign(this, { pad, cursor, view, paint, tool, onStroke, onCancel });
+  constructor({ pad, cursor, view, tool, extend, onStroke, onCancel }) {
+    Object.assign(this, { pad, cursor, view, tool, extend, onStroke, onCancel });
     this.stroke = null;
     this.fingers = new Map();
     this.place = null; // where the cursor is, in pixels of the photo
@@ -38,21 +39,20 @@ export class Brush {
     const rubber = event.button === 5; // the other end of a pen
     this.stroke = { ...this.#pen(tool), points: [this.view.at(event)], id: event.pointerId };
     if (rubber) this.stroke.tool = 'eraser';
-    this.paint.trace(this.stroke);
+    this.extend(this.stroke);
   }
 
   #pen({ tool, size, tint }) {
-    return { kind: 'stroke', tool, size: size / this.view.scale, tint };
+    return { kind: 'stroke', tool, size: size / this.view.scale, tint, parts: [] };
   }
 
   #move(event) {
     if (event.pointerType !== 'touch') this.#hover(this.view.at(event));
     if (this.fingers.size > 1) return this.#pinch(event);
     if (this.stroke?.id !== event.pointerId) return;
-    const drawn = this.stroke.points.length;
     const events = event.getCoalescedEvents?.() ?? [];
     for (const one of events.length ? events : [event]) this.stroke.points.push(this.view.at(one));
-    this.paint.trace(this.stroke, drawn);
+    this.extend(this.stroke);
   }
 
   #up(event) {
@@ -103,7 +103,7 @@ export class Brush {
     ]);
     if (way) return;
     const dab = { ...this.#pen(tool), points: [this.place] };
-    this.paint.trace(dab);
+    this.extend(dab);
     this.onStroke(dab);
   }
 }

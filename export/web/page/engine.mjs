@@ -22,7 +22,12 @@ export class Engine {
         'worker',
       ));
     };
-    return this.ask('load', { site: this.site, base: document.baseURI });
+    try {
+      return await this.ask('load', { site: this.site, base: document.baseURI });
+    } catch (problem) {
+      this.stop(); // other downloads would go on, and report their progress
+      throw problem;
+    }
   }
 
   /** One question; its buffers are handed over, not copied. */

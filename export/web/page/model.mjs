@@ -21,7 +21,8 @@ export async function fetchKept(url, file, onBytes) {
     }
     await cache.delete(url);
   }
-  const bytes = await download(url, file, onBytes);
+  // Kept once is enough; and a damaged file is not to come out of the browser's own cache again.
+  const bytes = await download(url, file, cache ? 'no-store' : 'default', onBytes);
   if (!(await fits(bytes, file))) {
     throw new Problem(
       `${nameOf(url)} arrived damaged (its SHA-256 is another one); try again, or build the page again.`,
@@ -57,11 +58,11 @@ async function keep(cache, url, bytes) {
   }
 }
 
-async function download(url, file, onBytes) {
+async function download(url, file, cache, onBytes) {
   const bytes = new Uint8Array(file.bytes);
   let count = 0;
   try {
-    const answer = await fetch(url);
+    const answer = await fetch(url, { cache });
     if (!answer.ok) {
       throw new Problem(
         `${nameOf(url)} is not on this server (HTTP ${answer.status}); build the page again.`, 'missing',

@@ -1,6 +1,8 @@
 // Strokes on the layers over the photo. Every layer has the photo's own size; CSS scales it.
 //
-// A stroke is {kind: 'stroke', tool, size, tint, points: [[x, y], ...]} in pixels of the photo.
+// A stroke is {kind: 'stroke', tool, size, tint, points: [[x, y], ...], parts} in pixels of the photo;
+// parts: how many points there were each time that more of it was drawn. It is drawn again by the
+// same parts, as soft edges that overlap would otherwise come out as others.
 
 const HOLE = '#ff3d68';
 const SOLID = 127; // a pixel is painted where its alpha is above this
@@ -22,10 +24,16 @@ export class Paint {
     for (const name in this.layers) Object.assign(this.layers[name], { width, height });
   }
 
-  /** Draw points of `stroke` from number `from` on. */
-  trace(stroke, from = 0) {
+  /** Draw what is new of `stroke`. */
+  extend(stroke) {
+    const from = stroke.parts.at(-1) ?? 0;
+    stroke.parts.push(stroke.points.length);
+    this.#trace(stroke, from, stroke.points.length);
+  }
+
+  #trace(stroke, from, to) {
     for (const name of TARGETS[stroke.tool]) {
-      if (this.contexts[name]) segment(this.contexts[name], stroke, from);
+      if (this.contexts[name]) segment(this.contexts[name], stroke, stroke.points.slice(Math.max(from - 1, 0), to));
     }
   }
 
@@ -33,7 +41,9 @@ export class Paint {
     for (const name in this.layers) {
       this.contexts[name].clearRect(0, 0, this.layers[name].width, this.layers[name].height);
     }
-    for (const stroke of strokes) this.trace(stroke);
+    for (const stroke of strokes) {
+      stroke.parts.forEach((to, i) => this.#trace(stroke, stroke.parts[i - 1] ?? 0, to));
+    }
   }
 
   /** What the brush painted: {left, top, width, height, mask} round all strokes, or null if nothing. */
@@ -70,17 +80,16 @@ export class Paint {
   }
 }
 
-function segment(context, { tool, size, tint, points }, from) {
+function segment(context, { tool, size, tint }, points) {
   context.globalCompositeOperation = tool === 'eraser' ? 'destination-out' : 'source-over';
   context.strokeStyle = { brush: HOLE, color: tint }[tool] ?? '#000';
   context.lineCap = context.lineJoin = 'round';
   context.lineWidth = size;
-  const start = Math.max(from - 1, 0);
   context.beginPath();
-  context.moveTo(...points[start]);
+  context.moveTo(...points[0]);
   // A path of no length paints no dot everywhere.
-  if (points.length - start === 1) context.lineTo(points[start][0] + 0.01, points[start][1]);
-  for (const point of points.slice(start + 1)) context.lineTo(...point);
+  if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
+  for (const point of points.slice(1)) context.lineTo(...point);
   context.stroke();
 }
 
