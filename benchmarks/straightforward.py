@@ -44,6 +44,8 @@ class PlainAttention(nn.Module):
     Shapes as there, but foreground and background are of one size.
     """
 
+    diagonal: Tensor
+
     def __init__(self, attention: ContextualAttention):
         super().__init__()
         self.rate = attention.rate

@@ -4,7 +4,6 @@ The precision stands in the ONNX file, so networks are strongly typed: TensorRT 
 10 is told so.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 from core.backends.trt_module import make_log, problems_of
 from core.engines import BuildOptions, Profile
 from core.errors import BackendError, ConfigError
-from core.extras import need
 from core.files import whole_file
+
+from .build_progress import Bars, monitor_of
+from .operators import load
 
 MIB = 1 << 20
 Shape = tuple[int, ...]
@@ -47,6 +48,11 @@ class GraphInput:
         return least, best, most
 
     @property
+    def is_free(self) -> bool:
+        """Whether the graph leaves any side to the profile."""
+        return None in self.sides
+
+    @property
     def text(self) -> str:
         """Such as ?x3x512x512."""
         return "x".join("?" if side is None else str(side) for side in self.sides)
@@ -63,7 +69,7 @@ class BuildFiles:
 
 def graph_inputs(path: Path) -> list[GraphInput]:
     """The inputs of the ONNX file at `path`, in its order."""
-    graph = need("onnx", "onnx").load(str(path), load_external_data=False).graph
+    graph = load(path).graph
     constants = {tensor.name for tensor in graph.initializer}
     found = []
     for entry in graph.input:
@@ -86,18 +92,19 @@ def build_plan(
     network = _parsed(trt, builder, files.onnx, log)
     config = builder.create_builder_config()
     _set_options(trt, config, options)
-    sizes = builder.create_optimization_profile()
-    for entry in inputs:
-        sizes.set_shape(entry.name, *entry.shapes(profile))
-    if config.add_optimization_profile(sizes) < 0:
-        raise BackendError(f"TensorRT refuses the profile {profile.text} ({problems_of(log)})")
+    if any(entry.is_free for entry in inputs):
+        sizes = builder.create_optimization_profile()
+        for entry in inputs:
+            sizes.set_shape(entry.name, *entry.shapes(profile))
+        if config.add_optimization_profile(sizes) < 0:
+            raise BackendError(f"TensorRT refuses the profile {profile.text} ({problems_of(log)})")
     if files.timing_cache is not None:
         _read_cache(config, files.timing_cache)
-    monitor = progress(trt, files.onnx.name)
-    config.progress_monitor = monitor
+    bars = Bars(files.onnx.name)
+    config.progress_monitor = monitor_of(trt, bars)
     plan = builder.build_serialized_network(network, config)
-    monitor.close()
-    if monitor.interrupted:
+    bars.close()
+    if bars.interrupted:
         raise KeyboardInterrupt
     if plan is None:
         raise BackendError(f"TensorRT built no engine of {files.onnx} ({problems_of(log)})")
@@ -165,41 +172,3 @@ def write_buffer(path: Path, buffer: Any) -> None:
     # `Path.write_bytes` is no good here: TensorRT calls its bytes floats of one byte.
     with path.open("wb") as file:
         file.write(buffer)
-
-
-def progress(trt: Any, title: str) -> Any:
-    """A progress monitor for the builder: a bar for each phase, on stderr, only on a terminal.
-
-    Its `interrupted` tells whether Ctrl-C ended the build; `close` takes the bars away.
-    """
-    from tqdm import tqdm
-
-    class Progress(trt.IProgressMonitor):  # type: ignore[misc]  # its module is loaded late
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.bars: dict[str, Any] = {}
-            self.interrupted = False
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            name = phase_name if parent_phase else f"{title}: {phase_name}"
-            self.bars[phase_name] = tqdm(
-                total=num_steps, desc=name, leave=False, file=sys.stderr, disable=None
-            )
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            # An exception would be printed by the binding and lost, so Ctrl-C is remembered.
-            try:
-                bar = self.bars[phase_name]
-                bar.update(step + 1 - bar.n)
-            except KeyboardInterrupt:
-                self.interrupted = True
-            return not self.interrupted
-
-        def phase_finish(self, phase_name: str) -> None:
-            self.bars.pop(phase_name).close()
-
-        def close(self) -> None:
-            for bar in self.bars.values():
-                bar.close()
-
-    return Progress()

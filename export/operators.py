@@ -142,11 +142,10 @@ def report(path: Path) -> int:
 def load(path: Path) -> Any:
     """The ONNX file at `path`. Raises BackendError if it cannot be read."""
     onnx = need("onnx", "onnx")
-    from google.protobuf.message import DecodeError
-
+    damaged = need("google.protobuf.message", "onnx").DecodeError
     try:
         return onnx.load(str(path))
-    except (DecodeError, OSError, ValueError) as problem:
+    except (damaged, OSError, ValueError) as problem:
         raise BackendError(
             f"{path} is missing, damaged or not an ONNX file ({problem}); export it again"
         ) from None

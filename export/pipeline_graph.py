@@ -85,6 +85,9 @@ def pipeline_ports(contract: Contract, *, optional: bool = True) -> tuple[Port, 
 def noise_of(contract: Contract, side: int) -> dict[str, Tensor]:
     """What the pipeline draws for its first picture, by port: (1, C, side, side)."""
     random = np.random.default_rng(SEED)
+    for port in contract.guides:
+        if port.encoded:  # `core.single` draws the style that stands for no known pixel before
+            random.standard_normal((1, port.channels), dtype=np.float32)
     drawn = {}
     for port in contract.guides:
         if port.kind == "noise":
@@ -106,7 +109,7 @@ def to_levels(x: Tensor) -> Tensor:
 def entered(port: Port, x: Tensor) -> Tensor:
     """A guide from the graph's input to what `core.pipeline.Inpainter` is given."""
     if port.kind == "labels":
-        numbers = x.to(torch.int32)
+        numbers = x.float().to(torch.int32)  # TensorRT casts bytes to floats alone
         if has_unknown(port):
             return torch.where(numbers == UNKNOWN, label_count(port), numbers)
         return numbers

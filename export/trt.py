@@ -242,15 +242,21 @@ def trtexec_text(config: TrtConfig) -> str:
     for task in tasks_of(config):
         engine = config.folder / f"{task.onnx.stem}.engine"
         flags = ["trtexec", f"--onnx={task.onnx}", f"--saveEngine={engine}", "--stronglyTyped"]
-        triples = [entry.shapes(task.profile) for entry in task.inputs]
-        for flag, shapes in zip(
-            ("--minShapes", "--optShapes", "--maxShapes"), zip(*triples, strict=True), strict=True
-        ):
-            named = zip(task.inputs, shapes, strict=True)
-            text = ",".join(f"{entry.name}:{'x'.join(map(str, x))}" for entry, x in named)
-            flags.append(f"{flag}={text}")
-        lines.append(shlex.join([*flags, *_trtexec_options(config)]))
+        lines.append(shlex.join([*flags, *_trtexec_shapes(task), *_trtexec_options(config)]))
     return "\n".join(lines) + "\n"
+
+
+def _trtexec_shapes(task: Task) -> list[str]:
+    """The profile; none for a graph without free sides, of which trtexec takes no shapes."""
+    if not any(entry.is_free for entry in task.inputs):
+        return []
+    flags = []
+    triples = [entry.shapes(task.profile) for entry in task.inputs]
+    for which, shapes in zip(("min", "opt", "max"), zip(*triples, strict=True), strict=True):
+        named = zip(task.inputs, shapes, strict=True)
+        text = ",".join(f"{entry.name}:{'x'.join(map(str, shape))}" for entry, shape in named)
+        flags.append(f"--{which}Shapes={text}")
+    return flags
 
 
 def _trtexec_options(config: TrtConfig) -> list[str]:

@@ -262,7 +262,9 @@ class IExecutionContext(Strict):
         return True
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
-        least, _, most = self._engine._plan["shapes"][self._profile][name]
+        fixed = self._engine._sides.get(name)
+        profiles = self._engine._plan["shapes"]
+        least, _, most = profiles[self._profile][name] if profiles else [fixed] * 3
         sides = zip(least, shape, most, strict=True)
         fits = all(low <= side <= high for low, side, high in sides)
         if fits:
@@ -317,10 +319,12 @@ class ICudaEngine(Strict):
         self._session: Any = None
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
+        self._sides: dict[str, Any] = {}
         if model:
             kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
             self._session = onnxruntime.InferenceSession(model)
             self._inputs = {x.name: np.dtype(kinds[x.type]) for x in self._session.get_inputs()}
+            self._sides = {x.name: x.shape for x in self._session.get_inputs()}
             self._outputs = {x.name: np.dtype(kinds[x.type]) for x in self._session.get_outputs()}
 
     def _run(self, feed: dict[str, Any]) -> dict[str, Any]:
@@ -332,7 +336,7 @@ class ICudaEngine(Strict):
 
     @property
     def num_optimization_profiles(self) -> int:
-        return len(self._plan["shapes"])
+        return max(len(self._plan["shapes"]), 1)
 
     @property
     def device_memory_size_v2(self) -> int:

@@ -14,7 +14,7 @@ from core.contract import Contract, Port
 from core.graph import GraphInfo
 
 SKETCH = Port("sketch", 1, binary=True, optional=True)
-LABELS = Port("semantic", 3, kind="labels", labels=("sky", "road"), palette=("#0000ff", "#808080"))
+LABELS = Port("semantic", 3, kind="labels", labels=("sky", "road"), palette=("#808080", "#0000ff"))
 """Two names and three channels: the last one is unknown."""
 
 
@@ -28,6 +28,7 @@ def contract_with(*guides: Port) -> Contract:
 def write_graphs(folder: Path, contract: Contract, pipeline: str = "invert") -> None:
     """generator.onnx and pipeline.onnx; pipeline: one of `BODIES`."""
     facts: dict[str, Any] = {"architecture": "handmade", "weights_sha256": "0" * 64, "opset": 18}
+    facts["about"] = {"licence": "research alone"}
     float_ports = [(port.name, TensorProto.FLOAT, port.channels) for port in contract.inputs]
     body = [helper.make_node("Neg", ["image"], ["filled"])]
     save(

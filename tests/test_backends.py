@@ -24,7 +24,7 @@ from core.weights import load_weights
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 ROOT = Path(__file__).resolve().parents[1]
-SHARE = 1e-4
+CLOSE = 1e-4
 """How far off a runtime in float32 may be."""
 
 
@@ -87,7 +87,7 @@ def test_wide_holes_and_strokes_are_filled_as_in_pytorch(opened, exported):
     backend = opened(path)
     parts = calls_of(backend)
     filled = Inpainter(backend)(image, mask, sketch=sketch)
-    torch.testing.assert_close(filled, expected, atol=SHARE, rtol=0)
+    torch.testing.assert_close(filled, expected, atol=CLOSE, rtol=0)
     assert parts == ["run", "refine"]
     assert not torch.equal(Inpainter(backend)(image, mask), filled)  # the stroke matters
 
@@ -102,7 +102,7 @@ def test_styles_of_pictures_and_labels_fill_as_in_pytorch(opened, exported):
     backend = opened(path)
     parts = calls_of(backend)
     filled = Inpainter(backend)(image, mask, **given)
-    torch.testing.assert_close(filled, expected, atol=SHARE, rtol=0)
+    torch.testing.assert_close(filled, expected, atol=CLOSE, rtol=0)
     assert parts == ["encode", "run"]
 
 
@@ -113,12 +113,12 @@ def test_batches_and_sizes_may_change_from_call_to_call(opened, exported):
     for batch, size in ((1, (8, 8)), (3, (40, 64)), (1, (72, 24)), (2, (8, 96)), (1, (8, 8))):
         inputs = list(random_inputs(backend.contract, batch, size))
         expected = torch_backend.run(*inputs)
-        torch.testing.assert_close(backend.run(*inputs), expected, atol=SHARE, rtol=0)
+        torch.testing.assert_close(backend.run(*inputs), expected, atol=CLOSE, rtol=0)
     gaps = [x.repeat_interleave(2, dim=3)[..., ::2] for x in inputs]  # not contiguous, not float32
-    torch.testing.assert_close(backend.run(*gaps), expected, atol=SHARE, rtol=0)
+    torch.testing.assert_close(backend.run(*gaps), expected, atol=CLOSE, rtol=0)
     wide = backend.run(*(x.double() for x in inputs))
     assert wide.dtype == torch.float32
-    torch.testing.assert_close(wide, expected, atol=SHARE, rtol=0)
+    torch.testing.assert_close(wide, expected, atol=CLOSE, rtol=0)
 
 
 @RUNTIMES

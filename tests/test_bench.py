@@ -23,7 +23,16 @@ from core.weights import load_weights, save_weights
 from export.bench import measure, rates
 from export.bench.__main__ import main
 from export.bench.cases import AGAINST, BASELINE, Case, Subject, cases, pipelines, subjects
-from export.bench.measure import KILLED, Found, check_memory, outcome, prepare, rotated, take_turn
+from export.bench.measure import (
+    KILLED,
+    Found,
+    check_memory,
+    dense_bytes,
+    outcome,
+    prepare,
+    rotated,
+    take_turn,
+)
 from export.bench.paths import bound_case, network_inputs, square_hole
 from export.bench.plot import drawn, write_plot
 from export.bench.quality import qualities, quality_row, square
@@ -182,15 +191,37 @@ def test_a_runtimes_own_error_is_a_reason():
         }
 
 
-def test_the_baseline_does_not_start_without_memory(monkeypatch):
+def test_what_needs_more_memory_than_is_free_does_not_start(monkeypatch):
     """At 1024 pixels 128 x 128 cells have (128 x 128)^2 scores; seven float32 matrices of them."""
     dense = case(BASELINE, "net", size=(1024, 1024))
     monkeypatch.setattr(measure, "free_memory", lambda: 5 << 30)
     with pytest.raises(BackendError, match="it needs about 7168 MiB, free: 5120 MiB"):
         check_memory(dense)
     check_memory(case("torch", "net", size=(1024, 1024)))
+    check_memory(case(BASELINE, "net", size=(2160, 3840), hole=100))  # seven of (50 x 50)^2
     monkeypatch.setattr(measure, "free_memory", lambda: None)
     check_memory(dense)
+
+
+def test_graphs_need_twice_as_much_for_each_picture(exported):
+    """As measured in ONNX Runtime: 13.8 GiB for one picture of 1024 pixels."""
+    graph = exported(PRESET)
+    assert dense_bytes(case("onnxruntime", graph, size=(1024, 1024))) == 14 << 30
+    assert dense_bytes(case("openvino", graph, size=(512, 512), batch=8)) == 7 << 30
+    assert dense_bytes(case("openvino", "gone.onnx", size=(512, 512))) == 0
+    assert dense_bytes(case(AGAINST, "a:b", size=(512, 512))) == 0
+
+
+def test_large_cases_do_not_stand_open_together(tmp_path, monkeypatch):
+    """One process for each turn; each writes its number when it loads the callable."""
+    note = f"import os\nwith open({str(tmp_path / 'note')!r}, 'a') as f: print(os.getpid(), file=f)"
+    (tmp_path / "noted_to_bench.py").write_text(f"{note}\n{MINE}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(measure, "free_memory", lambda: 0)
+    one = case(AGAINST, "noted_to_bench:grey")
+    (found,) = measure.measured([one], rounds=2, runs=6, seconds=60)
+    assert [len(turn["latencies"]) for turn in found.turns] == [3, 3]
+    assert len(set((tmp_path / "note").read_text().split())) == 2
 
 
 def test_another_one_begins_in_each_round():
@@ -235,7 +266,7 @@ def test_shares_by_hand():
 
 
 def test_the_work_of_a_network_is_that_of_its_layers(tmp_path):
-    """Counted here layer by layer: 2 x outputs x (inputs x kernel) of every convolution."""
+    """Counted here layer by layer: two for each number that a weight meets, in each convolution."""
     torch.manual_seed(0)
     network = build_generator(PRESETS["scfegan-tiny"]).eval()
     save_weights(tmp_path / "net.safetensors", network)
@@ -248,13 +279,11 @@ def test_the_work_of_a_network_is_that_of_its_layers(tmp_path):
 def counted(network: Generator, inputs: tuple[torch.Tensor, ...]) -> int:
     total = 0
 
-    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+    def count(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total
-        if isinstance(module, nn.ConvTranspose2d):
-            raise NotImplementedError
-        if isinstance(module, nn.Conv2d):
-            kernel = module.weight[0].numel()
-            total += 2 * output.numel() * kernel
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            spread = given[0] if isinstance(module, nn.ConvTranspose2d) else output
+            total += 2 * spread.numel() * module.weight[0].numel()
 
     for module in network.modules():
         module.register_forward_hook(count)
@@ -382,7 +411,8 @@ def test_what_is_compared(tmp_path):
     graphs = (tmp_path / "net.onnx", tmp_path / "net.int8.onnx")
     config = BenchConfig(
         backends=("onnxruntime", "straightforward", "openvino-bf16"), onnx=graphs, sizes=(64,),
-        batches=(1, 4), pipeline=("1080p",), pipeline_onnx=tmp_path / "pipeline.onnx",
+        batches=(1, 4), pipeline=("1080p",), strategy="single",
+        pipeline_onnx=tmp_path / "pipeline.onnx",
         against="mine:fill",
     )  # fmt: skip
     found = subjects(config, Path("w"), 2)
@@ -400,8 +430,11 @@ def test_what_is_compared(tmp_path):
     assert [one.name for one in added] == [
         "pipeline.onnx, onnxruntime", "pipeline.onnx, openvino-bf16",
     ]  # fmt: skip
-    assert [(g[0].size, g[0].batch, g[0].hole) for g in cases(config, Path("w"), 2)] == [
-        ((64, 64), 1, None), ((64, 64), 4, None), ((1080, 1920), 1, 300),
+    groups = [
+        (g[0].size, g[0].batch, g[0].hole, g[0].strategy) for g in cases(config, Path("w"), 2)
+    ]
+    assert groups == [
+        ((64, 64), 1, None, "auto"), ((64, 64), 4, None, "auto"), ((1080, 1920), 1, 300, "single"),
     ]  # fmt: skip
     of_bundle = BenchConfig(bundle=tmp_path, backends=("onnxruntime",))
     assert subjects(of_bundle, Path("w"), 1)[0].model == str(tmp_path / "generator.onnx")

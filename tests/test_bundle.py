@@ -14,15 +14,23 @@ import pytest
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
+import numpy as np
 from handmade import SKETCH, contract_with, write_graphs
+from photos import save_smooth
+from PIL import Image
 
+from core.backends.eager import TorchBackend
 from core.errors import BackendError, ConfigError
+from core.image import read_mask, read_picture
+from core.pipeline import FillOptions, Inpainter
+from core.weights import load_weights, save_weights
 from export.bundle.__main__ import main
 from export.bundle.check import check_bundle, smoke_fill
 from export.bundle.folder import whole_folder
 from export.bundle.make import BundleConfig, furnish
 from export.bundle.manifest import differences, read_manifest
 from export.bundle.texts import card_without_pictures
+from tests.exports import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = contract_with(SKETCH)
@@ -182,6 +190,8 @@ def test_the_manifest_says_contract_terms_and_versions(made):
     assert content["weights"]["file"] == "street net.safetensors"
     assert content["weights"]["use"] == "Streets only."
     assert content["weights"]["terms"] == "Two pictures, research terms."
+    assert content["licence"] == {"code": "Apache-2.0", "weights": "research alone"}
+    assert "research alone" in (made / "README.md").read_text(encoding="utf-8")
     assert content["parity"] == {"generator": [{"passed": True}]}
     assert {"gatefill", "torch", "onnxruntime"} <= set(content["versions"])
     assert content["requirements"].keys() == {"numpy", "pillow", "onnxruntime"}
@@ -301,6 +311,33 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
     assert "cannot be written" in done.stdout, done.stderr
     assert done.stdout.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_network_becomes_a_bundle_that_fills_as_core_does(tmp_path, capsys):
+    """Real exports from real weights, and what the bundle gives against our own pipeline."""
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny("deepfillv2-tiny"))
+    out = tmp_path / "a bundle"
+    assert main([str(out), "--weights", str(weights)]) == 0
+    said = capsys.readouterr()
+    assert "infer.py fills a picture" in said.out and "no card beside the weights" in said.err
+    parity = read_manifest(out)["parity"]
+    assert [report["passed"] for report in (*parity["generator"], parity["pipeline"])] == [True] * 3
+    photo, mask = save_smooth(tmp_path, 1) / "0.png", tmp_path / "mask.png"
+    hole = np.zeros((80, 96), np.uint8)
+    hole[30:50, 20:60] = 255
+    Image.fromarray(hole).save(mask)
+    command = [sys.executable, out / "infer.py", photo, mask, "-o", tmp_path / "a.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    options = FillOptions(strategy="single", feather=4)
+    inpainter = Inpainter(TorchBackend(load_weights(weights)), options)
+    picture = read_picture(photo)
+    wanted = inpainter(picture.pixels, read_mask(mask, picture.size))
+    filled = read_picture(tmp_path / "a.png").pixels
+    levels = ((filled - wanted) * 255).round().abs()
+    assert levels.max() <= 1 and (levels > 0).float().mean() <= 0.001
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from core.backends import open_backend
+from core.backends import RUNTIMES, open_backend
 from core.config import PRESETS
 from core.errors import BackendError, ConfigError, ImageError
 from core.image import read_mask, read_picture, write_picture
@@ -282,6 +285,8 @@ def test_parquet_becomes_parquet_with_guides_and_ids(tmp_path, weights):
         input=str(tmp_path / "in"), output=str(tmp_path / "out"), shard_size=4, device="cpu",
         model=weights / "plain.safetensors",
     )  # fmt: skip
+    each = plan(replace(config, shard_size=1), open_input(config.input), open_store(config.output))
+    assert [(shard.groups, shard.first) for shard in each] == [((0,), 0), ((1,), 2), ((2,), 4)]
     came = do_here(config)
     assert [(row["shard"], row["done"]) for row in came] == [("t-00000", 4), ("t-00001", 1)]
     found = parquet.read_table(tmp_path / "out").to_pylist()
@@ -383,6 +388,7 @@ def test_what_cannot_be_filled_is_reported_and_the_rest_is_done(tmp_path, weight
     }
     assert set(errors) == set(wanted)
     assert all(wanted[key] in errors[key] for key in wanted), errors
+    assert not any(tempfile.gettempdir() in error for error in errors.values())
     results = sorted((tmp_path / "out").rglob("*.png"))
     names = [path.relative_to(tmp_path / "out").as_posix() for path in results]
     assert names == ["s/good.png", "t/good.png", "u/x.png", "u/y.png", "v/good.png"]
@@ -428,13 +434,16 @@ def test_a_fault_of_ours_ends_the_process_and_leaves_a_note(tmp_path, weights):
         "def broken(self, *inputs):\n"
         "    raise RuntimeError('device-side assert')\n"
         "TorchBackend.run = broken\n"
-        "do_here(FleetConfig(input=sys.argv[1], output=sys.argv[2], model=Path(sys.argv[3])))\n"
+        "try:\n"
+        "    do_here(FleetConfig(input=sys.argv[1], output=sys.argv[2], model=Path(sys.argv[3])))\n"
+        "finally:\n"
+        "    print('went on')\n"
     )
     args = [str(folder), str(tmp_path / "out"), str(weights / "plain.safetensors")]
     done = subprocess.run(
         [sys.executable, "-c", script, *args], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert "device-side assert" in done.stderr
     note = json.loads((tmp_path / "out/_fleet/trying/part-00000.json").read_text())
     assert (note["item"], note["reasons"]) == (
@@ -463,6 +472,7 @@ def test_a_folder_is_paired_as_the_fill_command_does_here_and_elsewhere(tmp_path
         config = FleetConfig(input=place, output=f"{place}/out", shard_size=2)
         shards = plan(config, open_input(place), open_store(config.output))
         assert [shard.name for shard in shards] == ["part-00000", "part-00001"]
+        assert [Shard.from_json(shard.to_json()) for shard in shards] == shards
         found[place] = [item for shard in shards for item in shard.items]
     assert next(iter(found.values())) == [
         {"image": "b/two.jpg", "mask": "b/two_mask.png"}
@@ -623,6 +633,10 @@ def test_force_deletes_what_the_job_made_and_nothing_else(tmp_path, weights):
 )
 def test_the_pool_is_as_large_as_there_is_room(flags, there, size):
     assert pool_size(FleetConfig(input="in", output="out", **flags), there) == size
+
+
+def test_the_flag_offers_every_runtime():
+    assert get_args(get_type_hints(FleetConfig)["backend"]) == RUNTIMES
 
 
 def test_a_worker_without_room_is_one_sentence():

@@ -72,7 +72,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     path = tmp_path / "cut.onnx"
     for length in [*range(40), *range(40, len(whole), 997), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(BackendError, match=r"damaged or not an ONNX|does not say which"):
+        with pytest.raises(BackendError, match="is damaged or not an ONNX"):
             read_graph(path)
 
 

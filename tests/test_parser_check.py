@@ -15,12 +15,14 @@ from core.engines import Profile
 from core.errors import BackendError
 from core.graph import part_path, read_graph
 from export import parser_check
+from export.graph import GraphSettings, export_part, to_bytes
 from export.operators import TAKEN, refused
 from export.parser_check import CheckConfig, ParserTool, find, main
 from tests.exports import tiny
 
 SMALL = Profile(batch=(1, 1, 2), height=(8, 8, 16), width=(8, 8, 16))
 NOTHING = CheckConfig(models=())
+PRESETS = ("deepfillv2-tiny", "scfegan-tiny", "spade-tiny")
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +62,26 @@ def test_the_parser_refuses_what_the_list_refuses(tool, tmp_path, name):
     assert verdict.text.startswith("REFUSED by the parser: ")
 
 
-@pytest.mark.parametrize("preset", ["deepfillv2-tiny", "spade-tiny"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_every_part_of_a_network_is_parsed_and_built(tool, exported, preset):
     path = exported(preset)
     for part in read_graph(path).parts:
         verdict = tool.check(part_path(path, part))
         assert verdict.built, verdict.text
-        assert verdict.layers > 50
+        assert verdict.layers > 50  # as many as there are operators, not an empty network
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_the_lower_precisions_are_parsed_and_built(tool, tmp_path, precision):
-    from export.graph import GraphSettings, export_part, to_bytes
-
-    network = tiny("deepfillv2-tiny")
-    path = tmp_path / "net.onnx"
-    settings = GraphSettings(precision=precision)
-    path.write_bytes(to_bytes(export_part(network, "run", settings)))
-    profile = Profile(batch=(1, 1, 2), height=(64, 64, 128), width=(64, 64, 128))
-    verdict = tool.check(path, profile)
+def test_the_lower_precisions_are_parsed_and_built(tool, tmp_path, preset, precision):
+    network = tiny(preset)
+    path, step = tmp_path / "net.onnx", network.contract.multiple_of
+    model = export_part(network, "run", GraphSettings(precision=precision))
+    assert refused(model) == []
+    path.write_bytes(to_bytes(model))
+    sides = (2 * step, 2 * step, 4 * step)
+    verdict = tool.check(path, Profile(batch=(1, 1, 2), height=sides, width=sides))
     assert verdict.built, verdict.text
 
 

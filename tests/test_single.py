@@ -304,7 +304,7 @@ def test_what_the_hole_holds_has_no_influence(tiny):
 
 
 def test_known_pixels_round_a_hole_are_not_mixed_with_the_networks_echo():
-    """A network that is wrong everywhere, on a picture of one colour: the seam stays that colour."""
+    """A network that is wrong everywhere, on a picture of one colour: the seam keeps it."""
     backend = Recorder(value=1.0)
     backend.run = lambda *inputs: torch.full_like(inputs[0], 1.0)  # type: ignore[method-assign]
     image, mask = torch.full((1, 3, 200, 200), 0.25), torch.zeros(1, 1, 200, 200)

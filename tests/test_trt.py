@@ -18,7 +18,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from core.backends import trt_module
+from core.backends import open_backend, trt_module
 from core.backends.cuda import Cuda
 from core.backends.ort import OrtBackend
 from core.backends.trt import TrtBackend, find_engine, open_trt
@@ -27,7 +27,7 @@ from core.engines import read_record, record_path
 from core.errors import BackendError, ConfigError
 from core.graph import METADATA_KEY, GraphInfo, part_path
 from core.parts import parts_of, ports_of
-from export import engine_build
+from export.build_progress import Bars, monitor_of
 from export.trt import TrtConfig, build_engines, main, trtexec_text
 
 CONTRACT = Contract(
@@ -81,7 +81,8 @@ def write_part(path: Path, part: str, *, operator: str = "Tanh", size: tuple = (
 
 
 def entry(port: Port, size: tuple) -> onnx.ValueInfoProto:
-    sides = ["batch", port.channels, *(size or ("8*h", "8*w"))]
+    batch, *rest = size if len(size) == 3 else ("batch", *size)
+    sides = [batch, port.channels, *(rest or ("8*h", "8*w"))]
     shape = sides[:2] if port.kind == "vector" else sides
     return helper.make_tensor_value_info(port.name, TensorProto.FLOAT, shape)
 
@@ -211,6 +212,12 @@ def test_a_stripped_engine_takes_its_weights_from_the_onnx_file(trt, gpu, model)
         TrtBackend(engine, gpu)
 
 
+def test_a_stripped_engine_in_a_folder_of_its_own_finds_the_file_above(trt, gpu, model):
+    engine = build_engines(small(model, strip_weights=True, out=model.parent / "engines"), gpu)[0]
+    inputs = examples(1, 8, 8)
+    assert torch.equal(TrtBackend(engine, gpu).run(*inputs), OrtBackend(model).run(*inputs))
+
+
 def test_a_version_compatible_engine_may_run_its_own_code(trt, gpu, model):
     build_engines(small(model, version_compatible=True), gpu)
     inputs = examples(1, 8, 8)
@@ -266,14 +273,14 @@ def test_an_interrupted_build_ends_as_interrupted(trt, gpu, model, monkeypatch):
 
 
 def test_progress_follows_the_phases_of_the_builder(trt, monkeypatch):
-    bars = []
+    shown = []
 
     class Bar:
         n = 0
 
         def __init__(self, total, desc, **settings):
             self.said = [desc, total]
-            bars.append(self)
+            shown.append(self)
 
         def update(self, steps):
             self.n += steps
@@ -282,9 +289,8 @@ def test_progress_follows_the_phases_of_the_builder(trt, monkeypatch):
             self.said.append(self.n)
 
     monkeypatch.setattr("tqdm.tqdm", Bar)
-    monitor = engine_build.progress(trt, "net.onnx")
-    assert fake.Builder._walk(monitor)
-    assert [bar.said for bar in bars] == [["net.onnx: Building Engine", 2, 2], ["Timing", 3, 3]]
+    assert fake.Builder._walk(monitor_of(trt, Bars("net.onnx")))
+    assert [bar.said for bar in shown] == [["net.onnx: Building Engine", 2, 2], ["Timing", 3, 3]]
 
 
 def test_an_engine_that_exists_needs_force(trt, gpu, model):
@@ -330,6 +336,18 @@ def test_a_graph_of_fixed_size_gives_the_profile_and_takes_no_other(trt, gpu, tm
         build_engines(small(model), gpu)
 
 
+def test_a_graph_without_free_sides_needs_no_profile(trt, gpu, tmp_path):
+    model = tmp_path / "net.onnx"
+    for part in parts_of(CONTRACT):
+        write_part(part_path(model, part), part, size=(2, 16, 24))
+    config = TrtConfig(model=model)
+    build_engines(config, gpu)
+    assert trt.Builder._made[0]._config._profiles == []
+    inputs = examples(2, 16, 24)
+    assert torch.equal(TrtBackend(model, gpu).run(*inputs), OrtBackend(model).run(*inputs))
+    assert "Shapes" not in trtexec_text(config)
+
+
 def test_a_pipeline_takes_any_size(trt, gpu, tmp_path):
     model = tmp_path / "pipeline.onnx"
     bytes_in = [
@@ -363,11 +381,24 @@ def test_a_missing_part_is_asked_for(trt, gpu, model):
         build_engines(small(model), gpu)
 
 
+def test_the_chain_takes_tensorrt_first_and_finds_its_folder(trt, gpu, model, monkeypatch):
+    paths = build_engines(small(model, out=model.parent / "engines"), gpu)
+    monkeypatch.setattr("core.backends.trt.Cuda", lambda device="": gpu)
+    assert find_engine(model, model.parent / "engines") == paths[0]
+    said: list[str] = []
+    backend = open_backend(model, say=said.append)
+    assert isinstance(backend, TrtBackend)
+    assert "runs by tensorrt" in said[-1]
+    assert isinstance(open_backend(paths[0]), TrtBackend)
+
+
 def test_an_engine_of_another_gpu_is_never_tried(trt, gpu, model):
     path = build_engines(small(model), gpu)[0]
     other = fake.Host("NVIDIA H100", "90")
-    for given in (model, path):
-        with pytest.raises(BackendError, match=r"its GPU is NVIDIA L4 \(sm89\), here NVIDIA H100"):
+    for given, said in ((model, r"no engine of net\.onnx"), (path, "engine does not run on this")):
+        with pytest.raises(
+            BackendError, match=rf"{said}.*GPU is NVIDIA L4 \(sm89\), here NVIDIA H"
+        ):
             TrtBackend(given, other)
 
 
@@ -437,26 +468,36 @@ def test_buffers_and_contexts_are_made_once_for_a_shape_and_bounded_in_number(tr
     assert engine._contexts == 12
 
 
-def test_callers_at_once_get_a_lane_each_and_no_more_than_there_are(trt, gpu, model):
-    build_engines(small(model), gpu)
-    backend, theirs = TrtBackend(model, gpu, lanes=2), OrtBackend(model)
-    # Two runs must be inside at the same time, or the barrier breaks and the test fails.
-    fake.MEETING.append(threading.Barrier(2))
-    found: dict[int, bool] = {}
+def call_at_once(backend: TrtBackend, theirs: OrtBackend, callers: int) -> list[bool]:
+    """Whether each of several threads gets what ONNX Runtime gives, call by call."""
+    found: list[bool] = []
 
-    def call(number):
+    def calls(number):
         for height in (8, 16, 8, 8):
             inputs = [x * (number + 1) / 4 for x in examples(1, height, 8)]
-            expected = theirs.run(*inputs)
-            found[number] = torch.equal(backend.run(*inputs), expected)
+            found.append(torch.equal(backend.run(*inputs), theirs.run(*inputs)))
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=calls, args=(number,)) for number in range(callers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert found == {0: True, 1: True, 2: True, 3: True}
-    assert backend._runners["run"]._made == 2
+    return found
+
+
+def test_two_callers_run_at_the_same_time(trt, gpu, model):
+    build_engines(small(model), gpu)
+    # Every run waits for one of the other thread, or the barrier breaks and the test fails.
+    fake.MEETING.append(threading.Barrier(2))
+    backend = TrtBackend(model, gpu, lanes=2)
+    assert call_at_once(backend, OrtBackend(model), 2) == [True] * 8
+
+
+def test_more_callers_than_lanes_wait_for_one(trt, gpu, model):
+    build_engines(small(model), gpu)
+    backend = TrtBackend(model, gpu, lanes=2)
+    assert call_at_once(backend, OrtBackend(model), 5) == [True] * 20
+    assert backend._runners["run"]._made <= 2
 
 
 def test_results_are_not_overwritten_by_the_next_call(trt, gpu, model):

@@ -21,7 +21,7 @@ from core.single import Canvas, needed_window
 from export.web import runtime
 from export.web.__main__ import main
 from export.web.serve import HEADERS, open_server
-from export.web.site import PAGE, build_site
+from export.web.site import CANVAS, PAGE, build_site
 
 PHOTOS = dict(SETTINGS, size=256, context=0.75)
 NODE = shutil.which("node")
@@ -77,6 +77,11 @@ def windows() -> list[tuple[Window, tuple[int, int], dict[str, Any]]]:
                 rule |= {"grow": int(random.integers(0, 9)), "feather": int(random.integers(0, 9))}
                 rule["widest_hole"] = float(random.choice([0.375, 0.5, 0.3]))
                 cases.append((Window(*box), (height, width), rule))
+    # Where a side comes out whole but for the last digit of a float.
+    for step, part in [(13, {"context": 0.0, "widest_hole": 0.325}), (10, {"context": 2.15})]:
+        for longer in range(step, 1000, step):
+            rule = {**PHOTOS, "grow": 0, "feather": 0, **part}
+            cases.append((Window(5, 7, 5 + longer, 8), (3000, 4000), rule))
     return cases
 
 
@@ -93,7 +98,7 @@ def test_the_page_cuts_the_windows_that_the_graph_needs():
 def test_the_page_groups_holes_as_the_pipeline_does():
     random = np.random.default_rng(1)
     calls, expected = [], []
-    for height, width, dabs in [(200, 300, 6), (90, 700, 9), (33, 41, 3), (700, 2600, 12)]:
+    for height, width, dabs in [(200, 300, 6), (90, 700, 9), (33, 41, 3), (120, 2600, 12)]:
         for _ in range(8):
             mask = np.zeros((height, width), bool)
             for _ in range(dabs):
@@ -111,16 +116,17 @@ def test_the_page_groups_holes_as_the_pipeline_does():
     assert max(map(len, expected)) > 4
 
 
-def planned(mask: np.ndarray) -> list[dict[str, Any]]:
-    height, width = mask.shape
+def planned(mask: np.ndarray, size: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+    """For a mask at the top left of a photo of `size`, as large as the mask if none is given."""
+    height, width = size or mask.shape
     return in_javascript([["planWindows", hole_of(mask), width, height, PHOTOS]])[0]
 
 
 def test_every_hole_is_filled_by_exactly_one_run():
     random = np.random.default_rng(2)
-    mask = np.zeros((700, 2000), bool)
+    mask = np.zeros((300, 2000), bool)
     for _ in range(14):
-        y, x = random.integers(0, 680), random.integers(0, 1960)
+        y, x = random.integers(0, 280), random.integers(0, 1960)
         mask[y : y + random.integers(2, 80), x : x + random.integers(2, 80)] = True
     times = np.zeros(mask.shape, int)
     pairs = planned(mask)
@@ -137,14 +143,23 @@ def test_every_hole_is_filled_by_exactly_one_run():
 
 
 def test_holes_that_fit_one_square_are_filled_together_and_far_ones_apart():
-    mask = np.zeros((600, 2000), bool)
-    mask[300:310, 300:310] = mask[300:310, 360:370] = True  # 50 pixels apart: more than the gap
-    mask[300:310, 1500:1510] = True
+    mask = np.zeros((310, 2000), bool)
+    mask[100:110, 300:310] = mask[100:110, 360:370] = True  # 50 pixels apart: more than the gap
+    mask[100:110, 1500:1510] = True
     inner = [pair["inner"] for pair in planned(mask)]
     # The rim of 4 pixels belongs to what is changed.
     assert inner == [
-        {"left": 296, "top": 296, "width": 78, "height": 18},
-        {"left": 1496, "top": 296, "width": 18, "height": 18},
+        {"left": 296, "top": 96, "width": 78, "height": 18},
+        {"left": 1496, "top": 96, "width": 18, "height": 18},
+    ]
+
+
+def test_holes_apart_whose_rims_would_meet_are_filled_together():
+    mask = np.zeros((600, 600), bool)
+    mask[0, :300] = mask[:300, 0] = True  # two arms; the corner between them is empty
+    mask[303:600, 599] = mask[599, 303:600] = True
+    assert [pair["inner"] for pair in planned(mask, (2000, 2000))] == [
+        {"left": 0, "top": 0, "width": 604, "height": 604}
     ]
 
 
@@ -189,7 +204,7 @@ def test_the_folder_holds_page_graph_and_three_files_of_the_runtime(graph, site)
     facts = json.loads((site / "site.json").read_text())["model"]
     assert (facts["file"], facts["bytes"]) == (model, graph.stat().st_size)
     assert facts["sha256"] == sha256_of(site / model) == sha256_of(graph)
-    assert facts["settings"] == SETTINGS
+    assert facts["settings"] == {name: SETTINGS[name] for name in CANVAS}
     assert "Microsoft" in (site / ort / "LICENSE.txt").read_text()
 
 

@@ -1,8 +1,6 @@
 """The browser page in a real browser: headless Chromium, driven as a visitor would."""
 
-import base64
 import hashlib
-import io
 import json
 import shutil
 import threading
@@ -17,6 +15,7 @@ from exports import tiny
 from photos import smooth
 from PIL import Image, ImageFilter
 from toypipeline import info_of, negative, write_toy
+from visits import Visit
 
 from core.errors import BackendError
 from core.single import canvas_of
@@ -39,8 +38,6 @@ PHONE: dict[str, Any] = {
 }
 RIM = 4
 """Pixels round the hole over which fill and photo blend."""
-SECONDS = 60_000
-"""Milliseconds to wait for anything: a busy machine is slow, and waiting costs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -80,78 +77,6 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "my photo.png"
     smooth(3, (360, 500)).save(path)
     return path
-
-
-class Visit:
-    """A page in the browser, and what was asked of its server."""
-
-    def __init__(self, context: Any, address: str, requests: list[str]):
-        self.context, self.address, self.requests = context, address, requests
-        self.complaints: list[str] = []
-        context.set_default_timeout(SECONDS)
-        context.on("request", self._check)
-        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on("console", self._listen)
-        self.open()
-
-    def open(self) -> None:
-        self.page = self.context.new_page()
-        self.page.goto(self.address)
-
-    def _check(self, request: Any) -> None:
-        if not request.url.startswith((self.address, "blob:", "data:")):
-            self.complaints.append(f"foreign request: {request.url}")
-
-    def _listen(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def wait(self, state: str) -> str:
-        """Wait for an attribute of the page; its value."""
-        self.page.wait_for_selector(f"html[data-{state}]", state="attached")
-        return str(self.page.evaluate(f"document.documentElement.dataset.{state}"))
-
-    def said(self) -> str:
-        return str(self.page.text_content("#status"))
-
-    def choose(self, photo: Path) -> np.ndarray:
-        """Give it a photo, (H, W, 3) bytes."""
-        self.page.set_input_files("#file", photo)
-        self.wait("view")
-        self.page.locator("#status", has_text="Brush over what shall vanish.").wait_for()
-        with Image.open(photo) as image:
-            return np.array(image.convert("RGB"))
-
-    def stroke(self, *points: tuple[float, float]) -> None:
-        """Draw with the mouse along points given as fractions of the photo."""
-        box = self.page.locator("#pad").bounding_box()
-        there = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
-        self.page.mouse.move(*there[0])
-        self.page.mouse.down()
-        for point in there:
-            self.page.mouse.move(*point, steps=4)
-        self.page.mouse.up()
-
-    def layer(self, name: str) -> np.ndarray:
-        """A canvas of the page: (H, W, 4) bytes."""
-        url = self.page.evaluate(f"document.getElementById('{name}').toDataURL('image/png')")
-        with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
-            return np.array(image.convert("RGBA"))
-
-    def painted(self, name: str = "mask") -> np.ndarray:
-        return self.layer(name)[..., 3] > 127
-
-    def fill(self) -> np.ndarray:
-        """Press Fill and wait: (H, W, 3) bytes."""
-        times = self.page.evaluate("Number(document.documentElement.dataset.done ?? 0)")
-        self.page.click("#run")
-        self.page.wait_for_selector(f"html[data-done='{times + 1}']", state="attached")
-        return self.result()
-
-    def result(self) -> np.ndarray:
-        rgba = self.layer("photo")
-        assert (rgba[..., 3] == 255).all()
-        return rgba[..., :3]
 
 
 @pytest.fixture
@@ -247,11 +172,13 @@ def test_lines_and_colours_reach_the_network_and_the_eraser_takes_all_away(toy, 
     here.stroke((0.35, 0.5), (0.45, 0.5))
     here.page.keyboard.press("l")
     here.stroke((0.3, 0.45), (0.6, 0.55))
+    layers = ("mask", "color", "sketch")
+    across = (slice(150, 210), 200)  # the eraser's way
+    assert all(here.painted(name)[across].any() for name in layers)
     here.page.keyboard.press("e")
-    here.stroke((0.55, 0.4), (0.55, 0.6))
-    mask, color, line = map(here.painted, ("mask", "color", "sketch"))
-    middle = (180, 275)
-    assert not (mask[middle] or color[middle] or line[middle])
+    here.stroke((0.4, 0.3), (0.4, 0.7))
+    mask, color, line = map(here.painted, layers)
+    assert not (mask[across] | color[across] | line[across]).any()
     assert color.sum() > 300 and line.sum() > 100
     expected = negative(before, mask)
     tints = here.layer("color")[..., :3]

@@ -3,8 +3,12 @@
 The numbers are those of the dense form in `attention`, the memory that of one chunk. A graph knows
 no loop here, so the number of chunks is fixed when it is exported. The eager form in
 `attention_rows` adds in place instead, which graphs can say only by scattering (ScatterND), slowly.
+
+All chunks are cut in the same way, none at an offset of its own: the exporter has to reason about
+every expression of free sizes, and then they are the same for all.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,36 +24,25 @@ NEGLIGIBLE = 1e-30
 """Weights up to it become 0 (see `attention`)."""
 
 
-def attend_in_chunks(
-    matching: "Matching", chunks: int, *, scale: float, reach: int
-) -> Tensor:
-    """The weighted background blocks, `chunks` times as many query rows as one chunk has.
+def attend_in_chunks(matching: "Matching", chunks: int, *, scale: float, reach: int) -> Tensor:
+    """The weighted background blocks, computed in `chunks` equal parts of the query rows.
 
     reach: how far fusing looks along the diagonal, 0 or 1. Raises ConfigError if it is another, or
     the query rows cannot be divided so. -> (N, rate^2 C, h + 1, w + 1)
     """
+    height = matching.query_grid.height
     if reach > 1:
         raise ConfigError(f"fusing over {2 * reach + 1} cells has no form in chunks; export it dense")
-    height, width = matching.query_grid
     if height % chunks:
         raise ConfigError(
             f"{height} rows of attention cells cannot be divided into {chunks} chunks; the height "
             f"must be a multiple of {chunks} cells"
         )
     rows = height // chunks
-    # A query of zeros at either end: its scores are 0, as beyond the first and the last query.
-    queries = F.pad(matching.queries, (0, 0, 1, 1))
-    factor, least = matching.valid * scale, shift_of(matching.valid)
+    factor, lowered = matching.valid * scale, lowered_by(matching.valid)
     bodies, tails = [], []
-    for index in range(chunks):
-        if reach:
-            scores = fused_rows(matching, queries, index, chunks)
-        else:
-            start = 1 + index * rows * width
-            scores = queries[:, start : start + rows * width] @ matching.keys
-        # One sum and one ReLU for "too small to matter" and "not known" at once: weights are at
-        # most 1.
-        weights = ((scores * factor).softmax(dim=-1) + least).relu()
+    for scores in fused_chunks(matching, chunks) if reach else plain_chunks(matching, chunks):
+        weights = ((scores * factor).softmax(dim=-1) - lowered).relu()
         pasted = paste_rows(weights, matching, rows)
         bodies.append(pasted[..., :rows, :])
         # The last row of blocks belongs to the next chunk as well.
@@ -58,47 +51,76 @@ def attend_in_chunks(
     return body + F.pad(torch.cat(tails, dim=-2), (0, 0, 1, 0))
 
 
-def shift_of(valid: Tensor) -> Tensor:
-    """What weights in [0, 1] are lowered by before negative ones become 0: same shape."""
-    return torch.where(valid > 0, -NEGLIGIBLE, -1.0)
+def lowered_by(valid: Tensor) -> Tensor:
+    """What to take from weights in [0, 1], so that those below 0 are the ones that do not count.
 
-
-def fused_rows(matching: "Matching", queries: Tensor, index: int, chunks: int) -> Tensor:
-    """Fused scores of chunk `index`: (N, rows * w, K).
-
-    queries (N, Q + 2, 9C): with zeros at either end.
+    The same as threshold and product in the dense form, with one copy of the weights less.
     """
-    (height, width), keys = matching.query_grid, matching.keys
-    rows = height // chunks
-    start, stop = index * rows, (index + 1) * rows
-    # Column by column, the row above and the row below count too, hence a row of halo on either
-    # side. One query more at either end is there for the diagonal; its own sum is no use.
-    low, high = start - (index > 0), stop + (index < chunks - 1)
-    along_rows = diagonal_sum(queries[:, low * width : high * width + 2] @ keys)
-    if index == 0:  # above the first row comes the last one, a column to the left
-        last = diagonal_sum(queries[:, (height - 1) * width :] @ keys)
-        above = F.pad(last[:, 1:width], (0, 0, 2, 0))
-        along_rows = torch.cat([above, along_rows[:, 1:]], dim=1)
-    if index == chunks - 1:  # below the last row comes the first one, a column to the right
-        first = diagonal_sum(queries[:, : width + 2] @ keys)
-        below = F.pad(first[:, 2 : width + 1], (0, 0, 0, 2))
-        along_rows = torch.cat([along_rows[:, :-1], below], dim=1)
-    before, here, after = (
-        along_rows[:, 1 + row * width : 1 + (row + rows) * width] for row in range(3)
-    )
-    pitch = matching.key_grid.width
-    # The key above, for the first row that of the last row a column to the left; and below alike.
-    first_keys = F.pad(before[..., -pitch:-1], (1, 0))
-    last_keys = F.pad(after[..., 1:pitch], (0, 1))
-    above = torch.cat([first_keys, before[..., :-pitch]], dim=-1)
-    below = torch.cat([after[..., pitch:], last_keys], dim=-1)
-    return here + above + below
+    return torch.where(valid > 0, NEGLIGIBLE, 1.0)
+
+
+def plain_chunks(matching: "Matching", chunks: int) -> Iterator[Tensor]:
+    """The scores of each chunk as they are: (N, rows * w, K)."""
+    for queries in matching.queries.unflatten(1, (chunks, -1)).unbind(1):
+        yield queries @ matching.keys
+
+
+def fused_chunks(matching: "Matching", chunks: int) -> Iterator[Tensor]:
+    """The scores of each chunk, fused along both diagonals: (N, rows * w, K)."""
+    keys, width = matching.keys, matching.query_grid.width
+    ends = F.pad(matching.queries, (0, 0, 1, 1))
+    # Above the first row comes the last one, a column to the left; below the last one the first.
+    last = diagonal_sum(ends[:, -(width + 2) :] @ keys)
+    first = diagonal_sum(ends[:, : width + 2] @ keys)
+    above, below = F.pad(last[:, 1:width], (0, 0, 2, 0)), F.pad(first[:, 2:-1], (0, 0, 0, 2))
+    for index, queries in enumerate(with_halo(matching.queries, chunks, width)):
+        along_rows = diagonal_sum(queries @ keys)
+        if index == 0:
+            along_rows = torch.cat([above, along_rows[:, 1:]], dim=1)
+        if index == chunks - 1:
+            along_rows = torch.cat([along_rows[:, :-1], below], dim=1)
+        yield column_sum(along_rows, width, matching.key_grid.width)
+
+
+def with_halo(queries: Tensor, chunks: int, width: int) -> Iterator[Tensor]:
+    """The queries of each chunk, with a row more on either side, if there is one, and one query.
+
+    The row is for the sum along columns, the query for that along rows; beyond the first and the
+    last query there are zeros. (N, Q, C) -> (N, rows * w + 2 to (rows + 2) * w + 2, C)
+    """
+    parts = queries.unflatten(1, (chunks, -1)).unbind(1)
+    nothing = torch.zeros_like(queries[:, :1])
+    if chunks == 1:
+        yield F.pad(queries, (0, 0, 1, 1))
+        return
+    far = width + 1  # this query is so far from the chunk; the one next to it may be too short
+    before = F.pad(queries, (0, 0, far, -far)).unflatten(1, (chunks, -1))[:, :, :1].unbind(1)
+    after = F.pad(queries, (0, 0, -far, far)).unflatten(1, (chunks, -1))[:, :, -1:].unbind(1)
+    for i, part in enumerate(parts):
+        above = [before[i], parts[i - 1][:, -width:]] if i > 0 else [nothing]
+        below = [parts[i + 1][:, :width], after[i]] if i < chunks - 1 else [nothing]
+        yield torch.cat([*above, part, *below], dim=1)
 
 
 def diagonal_sum(scores: Tensor) -> Tensor:
     """out[q, k] = scores[q, k] + scores[q - 1, k - 1] + scores[q + 1, k + 1], 0 outside: same."""
     # Negative padding cuts off: one copy instead of two.
     return scores + F.pad(scores, (1, -1, 1, -1)) + F.pad(scores, (-1, 1, -1, 1))
+
+
+def column_sum(scores: Tensor, width: int, key_width: int) -> Tensor:
+    """Add the scores of the cells above and below, of queries and keys alike.
+
+    The query axis has a row and a query more on either side: (N, Q + 2 width + 2, K) -> (N, Q, K)
+    """
+    before, after = scores[:, 1 : -2 * width - 1], scores[:, 2 * width + 1 : -1]
+    here = scores[:, width + 1 : -width - 1]
+    # Above the first row of keys comes the last one, a column to the left; below alike.
+    first = F.pad(before[..., -key_width:-1], (1, 0))
+    last = F.pad(after[..., 1:key_width], (0, 1))
+    above = torch.cat([first, before[..., :-key_width]], dim=-1)
+    below = torch.cat([after[..., key_width:], last], dim=-1)
+    return here + above + below
 
 
 def paste_rows(weights: Tensor, matching: "Matching", rows: int) -> Tensor:

@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from core.errors import BackendError, ConfigError
@@ -109,6 +110,7 @@ def machine_facts(config: BenchConfig, threads: int) -> dict[str, Any]:
     """What it is measured on."""
     return {
         "processor": processor(),
+        "card": card(config.device),
         "cores": cores(),
         "threads": threads,
         "system": f"{platform.system()} {platform.release()}",
@@ -126,6 +128,14 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def card(device: str) -> str:
+    """The accelerator's name, or nothing without one."""
+    if not device.startswith("cuda") or not torch.cuda.is_available():
+        return ""
+    facts = torch.cuda.get_device_properties(device)
+    return f"{facts.name}, {facts.total_memory >> 20} MiB, CUDA {torch.version.cuda}"
 
 
 def cores() -> int:

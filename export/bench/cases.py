@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.errors import ConfigError
 
-from .settings import GRAPHS, BenchConfig, Size
+from .settings import GRAPHS, BenchConfig, Size, Strategy
 
 AGAINST = "against"
 PIPELINE = "pipeline.onnx"
@@ -38,6 +38,8 @@ class Case:
     hole: int | None = None
     """Side of the hole in a picture that goes through the pipeline; None: the network alone, with
     a hole of half the picture's sides."""
+    strategy: Strategy = "auto"
+    """Of the pipeline."""
 
 
 def subjects(config: BenchConfig, weights: Path, threads: int) -> list[Subject]:
@@ -98,7 +100,10 @@ def cases(config: BenchConfig, weights: Path, threads: int) -> list[list[Case]]:
     ]
     wholes = pipelines(config, found)
     return groups + [
-        [Case(subject=subject, size=size, hole=config.hole) for subject in wholes]
+        [
+            Case(subject=subject, size=size, hole=config.hole, strategy=config.strategy)
+            for subject in wholes
+        ]
         for size in config.pipeline_sizes
     ]
 

@@ -10,16 +10,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import BackendError, InpaintError
+from core.graph import read_graph
+from core.pipeline import FillOptions
 
 from .cases import BASELINE, Case
 from .paths import Bound, bound_case, device_free, versions
+from .settings import GRAPHS
 
+MOST = FillOptions().work_size
+"""Longest side of what the pipeline gives a network."""
 KILLED = "the process was killed, probably for want of memory"
 
 
@@ -35,28 +39,46 @@ class Found:
 
 
 def measured(group: list[Case], *, rounds: int, runs: int, seconds: float) -> list[Found]:
-    """Measure `group`; each case ends after `runs` runs or `seconds`, whichever comes first."""
+    """Measure `group`; each case ends after `runs` runs or `seconds`, whichever comes first.
+
+    Processes stay open from round to round, unless all of them together would need too much memory.
+    """
     founds = [Found(case) for case in group]
-    with ExitStack() as stack:
-        pools = {}
-        for found in founds:
-            pool = stack.enter_context(one_process())
-            found.facts = outcome(pool, prepare, found.case)
-            if "skipped" not in found.facts:
-                pools[found.case.subject.name] = pool
-            else:
-                pool.shutdown()
+    needed, free = sum(dense_bytes(case) for case in group), free_memory()
+    keep = free is None or needed < free / 2
+    pools: dict[str, ProcessPoolExecutor] = {}
+    try:
         for number in range(rounds):
             for found in rotated(founds, number):
-                pool_of = pools.get(found.case.subject.name)
-                if pool_of is None or "skipped" in found.facts:
-                    continue
-                turn = outcome(pool_of, take_turn, -(-runs // rounds), seconds / rounds)
-                if "skipped" in turn:
-                    found.facts |= turn
-                else:
-                    found.turns.append(turn)
+                if "skipped" not in found.facts:
+                    _turn(found, pools, -(-runs // rounds), seconds / rounds)
+                if not keep or "skipped" in found.facts:
+                    _close(pools, found)
+    finally:
+        for found in founds:
+            _close(pools, found)
     return founds
+
+
+def _turn(found: Found, pools: dict[str, ProcessPoolExecutor], runs: int, seconds: float) -> None:
+    name = found.case.subject.name
+    if name not in pools:
+        pools[name] = one_process()
+        facts = outcome(pools[name], prepare, found.case)
+        found.facts = facts | found.facts
+    if "skipped" not in found.facts:
+        wake = found.facts["first_seconds"] < seconds
+        turn = outcome(pools[name], take_turn, runs, seconds, wake)
+        if "skipped" in turn:
+            found.facts |= turn
+        else:
+            found.turns.append(turn)
+
+
+def _close(pools: dict[str, ProcessPoolExecutor], found: Found) -> None:
+    pool = pools.pop(found.case.subject.name, None)
+    if pool is not None:
+        pool.shutdown()
 
 
 def rotated(founds: list[Found], number: int) -> Iterator[Found]:
@@ -118,10 +140,11 @@ def prepare(case: Case) -> dict[str, Any]:
     }
 
 
-def take_turn(runs: int, seconds: float) -> dict[str, Any]:
-    """Run what was prepared, once to wake it up and then for the watch."""
+def take_turn(runs: int, seconds: float, wake: bool = True) -> dict[str, Any]:
+    """Run what was prepared: with `wake` once for nothing, and then for the watch."""
     bound = _held["bound"]
-    bound.call()
+    if wake:
+        bound.call()
     latencies: list[float] = []
     cpu, started = time.process_time(), time.perf_counter()
     while not latencies or (len(latencies) < runs and time.perf_counter() - started < seconds):
@@ -145,12 +168,34 @@ def _copies(bound: Bound) -> float | None:
 
 
 def check_memory(case: Case) -> None:
-    """Raise BackendError where the baseline, all scores at once, needs more than is free."""
-    cells = (case.size[0] // 8) * (case.size[1] // 8)
-    # Seven float32 matrices of scores: what the two convolutions and permutations hold at once.
-    needed, free = 7 * 4 * cells**2, free_memory()
-    if case.subject.runtime == BASELINE and case.hole is None and needed > (free or needed):
-        raise BackendError(f"it needs about {needed >> 20} MiB, free: {(free or 0) >> 20} MiB")
+    """Raise BackendError where all scores at once need more memory than is free."""
+    needed, free = dense_bytes(case), free_memory()
+    if free is not None and needed > free:
+        raise BackendError(f"it needs about {needed >> 20} MiB, free: {free >> 20} MiB")
+
+
+def dense_bytes(case: Case) -> int:
+    """Bytes, roughly, of all scores of attention at once; 0 for what bounds its memory by itself.
+
+    The baseline does one picture after the other and holds about seven float32 matrices of scores,
+    runtimes about fourteen for each picture.
+    """
+    runtime, path = case.subject.runtime, Path(case.subject.model)
+    height, width = case.size
+    if case.hole is not None:
+        height, width = (min(side, 4 * case.hole, MOST) for side in case.size)
+    matrix = 4 * ((height // 8) * (width // 8)) ** 2
+    if runtime == BASELINE:
+        return 7 * matrix
+    if runtime not in GRAPHS or case.subject.whole or not path.is_file():
+        return 0
+    try:
+        info = read_graph(path)
+    except InpaintError:
+        return 0  # said when it is opened
+    if not info.contract.refines:
+        return 0  # what has attention has a second stage
+    return 14 * matrix * case.batch // max(info.settings.get("attention_chunks") or 1, 1)
 
 
 def free_memory() -> int | None:

@@ -17,7 +17,7 @@ from core.contract import Contract, Port
 from core.errors import BackendError, ConfigError
 from core.extras import need
 from core.graph import GraphInfo, read_graph
-from core.pipeline import Inpainter
+from core.pipeline import FillOptions, Inpainter
 
 from ..examples import example_inputs
 from .cases import AGAINST, BASELINE, Case, Subject
@@ -130,7 +130,7 @@ def _bound_callable(case: Case) -> Bound:
 
 def _bound_pipeline(case: Case, backend: Backend, runs_on: str, precision: str) -> Bound:
     """Bytes to bytes through our pipeline, as files are filled."""
-    inpainter = Inpainter(backend)
+    inpainter = Inpainter(backend, FillOptions(strategy=case.strategy))
     picture, mask = (x.mul(255).byte() for x in whole_picture(case))
 
     def fill() -> Tensor:

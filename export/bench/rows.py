@@ -25,7 +25,7 @@ def row(found: Found, baseline: Found | None) -> dict[str, Any]:
         "name": case.subject.name,
         "size": list(case.size),
         "batch": case.batch,
-        "pipeline": case.hole is not None,
+        "pipeline": "" if case.hole is None else f"hole of {case.hole}, {case.strategy}",
         "subject": asdict(case.subject),
         **found.facts,
     }

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from core.errors import ConfigError
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+Strategy = Literal["auto", "full", "crop", "single"]
 NAMED_SIZES: dict[str, Size] = {"1080p": (1080, 1920), "4k": (2160, 3840)}
 LEAST = {"runs": 1, "rounds": 1, "threads": 0, "seed": 0, "hole": 1}
 LEAST |= {"limit": 1, "sizes": 8, "batches": 1}
@@ -50,6 +52,10 @@ class BenchConfig:
         default=None, metadata={"help": "with --pipeline: the exported graph of the pipeline"}
     )
     hole: int = field(default=300, metadata={"help": "with --pipeline: side of the hole in pixels"})
+    strategy: Strategy = field(
+        default="auto",
+        metadata={"help": "with --pipeline: as `core fill` has it; single is that of the graph"},
+    )
     against: str | None = field(
         default=None,
         metadata={

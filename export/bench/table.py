@@ -9,7 +9,8 @@ RULES = (
     "p50, p90, p99: milliseconds that so many per cent of the runs do not exceed. Speed: how many "
     "times as fast as the first row, the median over rounds in which all took turns. CPU s: of all "
     "threads, one run. Growth: by how much the first run raised the memory of the process, peak: "
-    "all its memory at most; MiB."
+    "all its memory at most; MiB. Whole pictures go from bytes to bytes, by the strategy named; "
+    "the graph of the pipeline knows but its own, single."
 )
 SHARES = (
     "Of products, of copies: the share that the network's operations and bytes a second, at p50, "
@@ -49,7 +50,7 @@ def machine_lines(machine: dict[str, Any]) -> Iterator[str]:
 def group_of(row: dict[str, Any]) -> str:
     """What is compared with one another."""
     height, width = row["size"]
-    what = "whole picture, bytes to bytes" if row["pipeline"] else "network"
+    what = f"whole picture, {row['pipeline']}" if row["pipeline"] else "network"
     return f"{height}x{width}, batch {row['batch']}, {what}"
 
 

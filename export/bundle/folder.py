@@ -28,8 +28,9 @@ def whole_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         yield part
         _take_place(part, out)
     except OSError as problem:
+        why = problem.strerror or problem
         raise ConfigError(
-            f"the bundle cannot be written to {out} ({problem}); make room, or name another folder"
+            f"the bundle cannot be written to {out} ({why}); make room, or name another folder"
         ) from None
     finally:
         if part is not None:

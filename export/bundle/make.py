@@ -109,7 +109,7 @@ def facts_of(config: BundleConfig, folder: Path) -> dict[str, Any]:
             **texts.package_versions(MAKERS),
         },
         "requirements": texts.requirements(),
-        "licence": {"code": "Apache-2.0", "text": "LICENSE"},
+        "licence": {"code": "Apache-2.0", "weights": generator.about.get("licence")},
         "weights": weights_facts(config, folder, generator),
     }
 

@@ -26,7 +26,7 @@ def readme_values(
         "parts": "".join(f", `generator.{p}.onnx`" for p in facts["parts"] if p != "run"),
         "engines": _engines(facts["engines"]),
         "card": f"`{card}`, " if card else "",
-        "terms": _terms(facts["weights"]),
+        "terms": _terms(facts["weights"], facts["licence"]),
         "guide_flags": "".join(f" --{name} {name}.png" for name in files),
         "guide_folders": "".join(f" --{name} {name}/" for name in files),
         "pipeline_table": pipeline_table(pipeline, contract),
@@ -51,8 +51,9 @@ def _engines(engines: dict[str, Any]) -> str:
     return "what builds TensorRT engines on the GPU that they are to run on"
 
 
-def _terms(weights: dict[str, Any]) -> str:
-    code = "The code is under the Apache License 2.0 (`LICENSE`)."
+def _terms(weights: dict[str, Any], licence: dict[str, Any]) -> str:
+    own = f"Licence of the weights: {licence['weights']}. " if licence["weights"] else ""
+    code = f"{own}The code is under the Apache License 2.0 (`LICENSE`)."
     if not weights["card"]:
         return (
             "**No card came with the weights**: ask whoever trained them what they may be used "

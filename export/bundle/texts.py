@@ -15,7 +15,6 @@ REQUIRED = ("numpy", "pillow", "onnxruntime")
 RANGES = {"TYPE_UINT8": "0 to 255", "TYPE_INT32": "whole numbers"}
 MEANINGS = {
     "image": "photo",
-    "mask": "hole",
     "first_fill": "what was filled before",
     "completed": "the photo with its holes filled",
 }
@@ -125,8 +124,9 @@ def _float_meaning(port: Port, contract: Contract) -> str:
         "noise": f"{port.density:.0%} of the values at the upper end, drawn at random",
         "vector": "a style, drawn from N(0, 1) or made by generator.encode.onnx",
     }.get(port.kind, ", ".join(filter(None, (MEANINGS.get(port.name, ""), order))))
-    hole = "; 1 = hole, 0 = known" if port.name == "mask" else ""
-    return f"{port.low:g} to {port.high:g}{'; ' + what if what else ''}{hole}"
+    hole = "1 = hole, 0 = known" if port.name == "mask" else ""
+    empty = f"{port.low:g} = nothing drawn" if port.optional and port.kind == "map" else ""
+    return "; ".join(filter(None, (f"{port.low:g} to {port.high:g}", what, hole, empty)))
 
 
 def _named(port: Port) -> str:

@@ -114,7 +114,7 @@ def _work_through(
         for row in rows(task, shards, config, resources):
             if row["runs_on"] not in seen:
                 seen.add(row["runs_on"])
-                tqdm.write(f"runs on {row['runs_on']}", file=sys.stderr)
+                tqdm.write(row["runs_on"], file=sys.stderr)
             done, failed = done + row["done"], failed + row["failed"]
             bar.set_postfix_str(f"{done} pictures, {failed} failed", refresh=False)
             bar.update()
@@ -128,7 +128,8 @@ def rows(
     ray_error = need("ray.exceptions", "cluster").RayError
     count, gpus = pool_size(config, resources)
     count = min(count, len(shards))
-    say(f"up to {count} workers, each with {config.cpus_per_worker:g} CPU and {gpus:g} GPU")
+    pool = f"{count} workers, each with {config.cpus_per_worker:g} CPU and {gpus:g} GPU"
+    tqdm.write(pool, file=sys.stderr)
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_errored_blocks = 0  # what fails is never dropped

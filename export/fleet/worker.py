@@ -77,6 +77,8 @@ class ShardWorker:
     def __init__(self, task: Task):
         self.task = task
         self._inpainter: Inpainter | None = None
+        self._said: list[str] = []
+        """What was refused and taken when the session was opened."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Fill {"shard": its JSON}; the output and then the record appear whole.
@@ -112,15 +114,16 @@ class ShardWorker:
         """The session; opened by the first shard, as only then its errors reach the user."""
         if self._inpainter is None:
             torch.set_num_threads(self.task.threads)
-            backend = open_backend(self.task.model, self.task.device, self.task.backend)
+            task = self.task
+            backend = open_backend(task.model, task.device, task.backend, self._said.append)
             self._inpainter = Inpainter(backend, self.task.options)
         return self._inpainter
 
     @property
     def runs_on(self) -> str:
-        """In words."""
-        backend = self.inpainter.backend
-        return f"{type(backend).__name__} on {getattr(backend, 'device', 'its own device')}"
+        """In words, and how it came to that."""
+        device = getattr(self.inpainter.backend, "device", "its own device")
+        return "\n".join([*self._said, f"{self.task.model.name} on {device}"])
 
     def _fill_all(self, shard: Shard, turn: Attempt, writer: Writer) -> Iterator[dict[str, Any]]:
         """The line of the report for each item, the completed ones given to `writer`."""

@@ -19,7 +19,7 @@ from .serve import HEADERS
 SITE = "site.json"
 PAGE = Path(__file__).parent / "page"
 RUNTIME_LICENCE = "onnxruntime-LICENSE.txt"
-CANVAS = ("size", "context", "grow", "feather", "widest_hole", "enlarge")
+CANVAS = ("size", "context", "grow", "feather", "widest_hole")
 """The settings of the graph by which the page cuts its windows (`core.single.Canvas`)."""
 DRAWN = {"image": 3, "mask": 1, "sketch": 1, "color": 3}
 """What a visitor can paint: inputs of the graph, and their channels."""

@@ -14,7 +14,7 @@ const { fround } = Math;
  * answer. No two `inner` share a pixel, so the order of the groups does not matter.
  *
  * hole: a region with `mask`, one byte a pixel, not 0 = hole. canvas: the settings of the graph
- * {size, context, grow, feather, widest_hole, enlarge}.
+ * {size, context, grow, feather, widest_hole}.
  */
 export function planWindows(hole, width, height, canvas) {
   const rim = canvas.grow + canvas.feather;
@@ -46,15 +46,15 @@ export function neededWindow(box, width, height, canvas) {
 }
 
 /** The square {left, top, side} that the graph fills for a hole in `box`: `place` of core/single.py. */
-function squareOf(box, width, height, { size, context, grow, feather, widest_hole, enlarge }) {
+function squareOf(box, width, height, { size, context, grow, feather, widest_hole }) {
   const wide = widened(box, grow + feather, width, height);
   const longer = Math.max(wide.width, wide.height, 1);
   // In the float32 of the graph, so that both round alike.
   const margin = Math.max(fround(fround(context) * longer), size / LEAST_MARGIN);
   const wanted = Math.max(fround(longer + 2 * margin), fround(longer / fround(widest_hole)));
   let side = Math.max(Math.ceil(fround(wanted - fround(ROUNDING))), size);
+  // Whether a photo smaller than the canvas is enlarged makes no difference: all of it is needed.
   side = Math.min(side, Math.max(width, height));
-  if (!enlarge) side = Math.max(side, size);
   const start = (low, length, limit) => Math.max(Math.min(Math.floor((2 * low + length - side) / 2), limit - side), 0);
   return { left: start(wide.left, wide.width, width), top: start(wide.top, wide.height, height), side };
 }
