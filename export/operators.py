@@ -76,22 +76,27 @@ def _opset_refused(model: Any) -> Iterator[str]:
 
 
 def _form_refused(onnx: Any, node: Any, types: Types, constants: dict[str, Any]) -> Iterator[str]:
-    kinds = onnx.TensorProto
-    names = [name for name in (*node.input, *node.output) if name]
-    if any(types.get(name) == kinds.DOUBLE for name in names):
-        yield "numbers of 64 bits (double)"
-    if node.op_type not in BYTES_MAY and any(types.get(name) == kinds.UINT8 for name in names):
-        yield "bytes (uint8); they can only be cast"
-    if node.op_type == "Cast":
-        # NVIDIA's description of DataType::kUINT8; the parser of TensorRT-RTX takes others too.
-        ends = {types.get(node.input[0]), types.get(node.output[0])}
-        if kinds.UINT8 in ends and not ends <= {kinds.UINT8, kinds.FLOAT, kinds.FLOAT16}:
-            yield "bytes (uint8) to or from something else than float32 and float16"
+    yield from _types_refused(onnx.TensorProto, node, types)
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         yield from _quantised_refused(onnx, node, types, constants)
     for attribute in node.attribute:
         if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
             yield "a graph inside"
+
+
+def _types_refused(kinds: Any, node: Any, types: Types) -> Iterator[str]:
+    found = {types.get(name) for name in (*node.input, *node.output) if name}
+    if kinds.DOUBLE in found:
+        yield "numbers of 64 bits (double)"
+    if kinds.UINT8 in found and node.op_type not in BYTES_MAY:
+        yield "bytes (uint8); they can only be cast"
+    # NVIDIA's description of DataType::kUINT8; the parser of TensorRT-RTX takes others too.
+    floats = {kinds.UINT8, kinds.FLOAT, kinds.FLOAT16}
+    if kinds.UINT8 in found and node.op_type == "Cast" and not found <= floats:
+        yield "bytes (uint8) to or from something else than float32 and float16"
+    if kinds.BFLOAT16 in found and node.op_type == "ConvTranspose":
+        # The parser takes it; the builder "could not infer output types" (TensorRT-RTX 1.7.1).
+        yield "a transposed convolution in bfloat16; keep it in float32"
 
 
 def _quantised_refused(

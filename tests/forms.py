@@ -20,7 +20,7 @@ def value(name: str, kind: int, sides: Sequence[Any] = ("n", 3, "h", "w")) -> on
 
 floats = partial(value, kind=TensorProto.FLOAT)
 codes = partial(value, kind=TensorProto.UINT8)
-smaller = partial(floats, sides=("n", 2, "h2", "w2"))
+resized = partial(floats, sides=("n", 2, "h2", "w2"))
 
 
 def model(
@@ -93,7 +93,7 @@ def quantised(zero: Any = ZERO, *, bias: bool = False) -> onnx.ModelProto:
         nodes.append(node("DequantizeLinear", ["b", "fine"], ["offset"]))
         constants |= {"b": np.array([1, 2], np.int32), "fine": np.float32(0.0004)}
     nodes.append(node("Conv", ["d", "weight", *(["offset"] if bias else [])], ["y"]))
-    return model(nodes, [floats("x")], [smaller("y")], **constants)
+    return model(nodes, [floats("x")], [resized("y")], **constants)
 
 
 def by_its_own_scale() -> onnx.ModelProto:
@@ -104,6 +104,18 @@ def by_its_own_scale() -> onnx.ModelProto:
     return model(nodes, [floats("x")], [floats("y")])
 
 
+def transposed(kind: int) -> onnx.ModelProto:
+    """A transposed convolution that computes in the element type `kind`."""
+    nodes = [
+        node("Cast", ["x"], ["given"], to=kind),
+        node("Cast", ["w"], ["weight"], to=kind),
+        node("ConvTranspose", ["given", "weight"], ["found"], strides=[2, 2]),
+        node("Cast", ["found"], ["y"], to=TensorProto.FLOAT),
+    ]
+    weights = np.arange(54, dtype=np.float32).reshape(3, 2, 3, 3)
+    return model(nodes, [floats("x")], [resized("y")], w=weights)
+
+
 Form = Callable[[], onnx.ModelProto]
 TAKEN: dict[str, Form] = {
     "relu": partial(one, "Relu"),
@@ -112,6 +124,7 @@ TAKEN: dict[str, Form] = {
     "byte_identity": partial(on_bytes, "Identity", ["x"]),
     "half_of_bytes": partial(byte_cast, "FLOAT16"),
     "symmetric_int8": quantised,
+    "half_transposed": partial(transposed, TensorProto.FLOAT16),
 }
 REFUSED: dict[str, Form] = {
     "col2im": col2im,
@@ -127,6 +140,7 @@ REFUSED: dict[str, Form] = {
     "uint8_codes": partial(quantised, np.uint8(128)),
     "asymmetric": partial(quantised, np.int8(3)),
     "dynamic_int8": by_its_own_scale,
+    "bf16_transposed": partial(transposed, TensorProto.BFLOAT16),
 }
 SAID = {
     "col2im": "the operator Col2Im is not one",
@@ -137,6 +151,7 @@ SAID = {
     "int32_bias": "DequantizeLinear: a bias of int32",
     "uint8_codes": "QuantizeLinear: quantised to something else than int8",
     "asymmetric": "QuantizeLinear: a zero point other than 0",
+    "bf16_transposed": "a transposed convolution in bfloat16",
     "dynamic_int8": "the operator DynamicQuantizeLinear is not one",
 }
 """What the list says of each refused form."""

@@ -179,6 +179,30 @@ def test_the_peak_can_be_forgotten():
         assert 60 * MIB < measure.peak_memory() - before < 80 * MIB
 
 
+KILLED_PARENT = """
+import os
+from export.bench.measure import one_process
+if __name__ == "__main__":
+    print(one_process().submit(os.getpid).result(), flush=True)
+    os._exit(9)
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    (tmp_path / "killed.py").write_text(KILLED_PARENT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "killed.py"], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    child = int(done.stdout)
+    for _ in range(200):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the process {child} is still there")
+
+
 def test_a_killed_process_is_a_reason_and_no_end():
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert outcome(pool, os._exit, 9) == {"skipped": KILLED}

@@ -215,6 +215,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_window_in_the_browser_gives_what_the_whole_photo_gives_here(
     network, package, visit, tmp_path, photo
 ):

@@ -5,7 +5,9 @@ runtime's threads or memory stand in the way of another's.
 """
 
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -90,7 +92,20 @@ def rotated(founds: list[Found], number: int) -> Iterator[Found]:
 
 def one_process() -> ProcessPoolExecutor:
     """A fresh process; spawned, not forked: nothing of this one is in it."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """In a process of a pool: end when the one that started it was killed; it would wait for ever."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def outcome(pool: ProcessPoolExecutor, work: Callable[..., Any], *args: Any) -> dict[str, Any]:

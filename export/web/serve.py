@@ -19,6 +19,7 @@ TYPES = {
     ".onnx": "application/octet-stream",
 }
 """By suffix: a browser refuses modules of another type, and what Python knows differs by system."""
+ALL_TYPES = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
 HEADERS = {
     # The first two isolate the page; only so may it use threads.
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -39,7 +40,7 @@ class Page(SimpleHTTPRequestHandler):
     """Files of one folder; no listings."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map: ClassVar[dict[str, str]] = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
+    extensions_map = ALL_TYPES
     headers_sent: ClassVar[dict[str, str]] = HEADERS
 
     def end_headers(self) -> None:
