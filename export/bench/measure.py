@@ -97,7 +97,7 @@ def one_process() -> ProcessPoolExecutor:
 
 
 def end_with_parent() -> None:
-    """In a process of a pool: end when the one that started it was killed; it would wait for ever."""
+    """In a process of a pool: end when the one that started it was killed, not wait for ever."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()
