@@ -27,6 +27,7 @@ from core.weights import load_weights, save_weights
 from export.bundle.__main__ import main
 from export.bundle.check import check_bundle, smoke_fill
 from export.bundle.folder import whole_folder
+from export.bundle.graphs import keeping_reports
 from export.bundle.make import BundleConfig, furnish
 from export.bundle.manifest import differences, read_manifest
 from export.bundle.texts import card_without_pictures
@@ -313,7 +314,26 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_a_graph_that_is_too_far_off_the_report_is_kept(tmp_path):
+    out = tmp_path / "out"
+    with (
+        pytest.raises(BackendError) as problem,
+        whole_folder(out) as folder,
+        keeping_reports(folder, out),
+    ):
+        report = folder / "generator.report.json"
+        report.write_text("{}")
+        (folder / "pipeline.report.json").write_text("{}")
+        raise BackendError(f"too far off, so nothing was kept but {report}; take another")
+    kept = tmp_path / "out.generator.report.json"
+    assert str(problem.value) == f"too far off, so nothing was kept but {kept}; take another"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "GATEFILL_EXPORT" not in os.environ, reason="takes a minute; GATEFILL_EXPORT=1 runs it"
+)
 def test_a_network_becomes_a_bundle_that_fills_as_core_does(tmp_path, capsys):
     """Real exports from real weights, and what the bundle gives against our own pipeline."""
     weights = tmp_path / "tiny.safetensors"

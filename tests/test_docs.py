@@ -16,16 +16,20 @@ TEXTS = (
     "README.md",
     "docs/training.md",
     "docs/checkpoints.md",
+    "docs/deploy.md",
     "trainer/page/report.html",
     "trainer/page/readings.py",
 )
 COMMANDS = ("trainer", "trainer.evaluate", "trainer.report", "trainer.edges", "trainer.ablate")
 COMMANDS += ("core fill", "core mask", "core sketch", "core info", "core demo")
 COMMANDS += ("core synthesize", "core import")
+COMMANDS += ("export.onnx", "export.pipeline", "export.trt", "export.parser_check")
+COMMANDS += ("export.bundle", "export.bench", "export.fleet", "export.web")
 COMMANDS += ("trainer.evaluate_edges", "benchmarks.attention", "benchmarks.training")
 FOREIGN = {
     *("--nproc-per-node", "--nnodes", "--node-rank", "--rdzv-backend", "--rdzv-endpoint"),
     *("--rdzv-id", "--standalone", "--master-addr", "--master-port", "--max-restarts"),
+    *("--rm", "--gpus", "--model-repository", "--quiet", "--user"),
     *("--logdir", "--bind_all", "--gpu", "--no-tests", "--no-deps"),
 }
 """Flags of torchrun, tensorboard, pip and bootstrap.py."""
@@ -62,7 +66,9 @@ def test_every_flag_that_is_named_exists(name):
     assert named and named <= known, named - known
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/checkpoints.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/training.md", "docs/checkpoints.md", "docs/deploy.md"]
+)
 def test_every_command_takes_the_flags_it_is_shown_with(name):
     commands = commands_in((ROOT / name).read_text(encoding="utf-8"))
     assert len(commands) > 1
@@ -75,7 +81,9 @@ def test_every_command_takes_the_flags_it_is_shown_with(name):
         assert used <= flags_of(command), (line, used - flags_of(command))
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/checkpoints.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/training.md", "docs/checkpoints.md", "docs/deploy.md"]
+)
 def test_every_link_into_the_project_leads_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     folder = (ROOT / name).parent

@@ -32,7 +32,9 @@ def attend_in_chunks(matching: "Matching", chunks: int, *, scale: float, reach: 
     """
     height = matching.query_grid.height
     if reach > 1:
-        raise ConfigError(f"fusing over {2 * reach + 1} cells has no form in chunks; export it dense")
+        raise ConfigError(
+            f"fusing over {2 * reach + 1} cells has no form in chunks; export it dense"
+        )
     if height % chunks:
         raise ConfigError(
             f"{height} rows of attention cells cannot be divided into {chunks} chunks; the height "

@@ -40,7 +40,8 @@ class PartialConv2d(nn.Conv2d):
         window = self.ones.numel() * valid.shape[1]
         count = self._count(valid)
         updated = count.clamp(0, 1)
-        ratio = window / (count + EPSILON) * updated
+        # The clamp changes nothing; the exporter's optimiser drops the sum, taking 1e-8 for 0.
+        ratio = window / (count + EPSILON).clamp(min=EPSILON) * updated
         y = self._conv_forward(x * valid, self.weight, None)
         scaled = y * ratio
         if self.bias is not None:

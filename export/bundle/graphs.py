@@ -25,15 +25,15 @@ def export_graphs(
     its report then lies beside `out`, the bundle that does not come about.
     """
     settings = GraphSettings(precision=precision, size=size)
-    with _keeping_reports(folder, out):
+    with keeping_reports(folder, out):
         parts = export_files(weights, folder / GENERATOR, settings).reports
         whole = write_pipeline(weights, folder / PIPELINE, PipelineSettings(precision=precision))
     return {"generator": parts, "pipeline": whole}
 
 
 @contextmanager
-def _keeping_reports(folder: Path, out: Path) -> Iterator[None]:
-    """Of a failure the report that it names, which would go away with `folder`."""
+def keeping_reports(folder: Path, out: Path) -> Iterator[None]:
+    """Move the report that a failure names beside `out`, for `folder` goes away."""
     try:
         yield
     except BackendError as problem:
