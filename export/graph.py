@@ -15,6 +15,7 @@ from core.contract import Contract, Port
 from core.errors import ConfigError
 from core.extras import need
 from core.graph import METADATA_KEY, GraphInfo, Precision
+from core.layers.spectral import SpectralConv2d
 from core.models.base import Generator
 from core.parts import PICTURE, Part, PartModule, ports_of
 
@@ -123,10 +124,30 @@ class Converted(nn.Module):
         for module in generator.modules():
             if hasattr(module, "export_chunks"):
                 setattr(module, "export_chunks", settings.chunks)  # noqa: B010  # typed as Module
+        merge_spectral(generator)
         self.part = PartModule(generator.to(self.dtype), part)
+        if self.dtype == torch.bfloat16:
+            widen_transposed(generator)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.part(*(x.to(self.dtype) for x in inputs)).float()
+
+
+def merge_spectral(generator: nn.Module) -> None:
+    """Put plain convolutions, of the weights that count, for the spectrally normalised ones."""
+    for module in list(generator.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, SpectralConv2d):
+                setattr(module, name, child.merged())
+
+
+def widen_transposed(generator: nn.Module) -> None:
+    """Let transposed convolutions compute in float32: TensorRT has none in bfloat16."""
+    for module in generator.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            module.float()
+            module.register_forward_pre_hook(lambda _, given: (given[0].float(),))
+            module.register_forward_hook(lambda _, given, result: result.to(torch.bfloat16))
 
 
 def to_onnx(

@@ -97,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graph of `EveryKind`."""
     generator = lively(EveryKind())
-    canvas = PipelineSettings().canvas(generator)
+    canvas = PipelineSettings(grow=2).canvas(generator)
     file = tmp_path_factory.mktemp("every") / "every.onnx"
     file.write_bytes(to_bytes(export_pipeline(generator, canvas, GraphSettings())))
     return file
@@ -181,7 +181,7 @@ def test_tensorrt_takes_every_operator(folder, every):
 
 def test_every_kind_of_guide_comes_through(every):
     generator = lively(EveryKind())
-    canvas = PipelineSettings().canvas(generator)
+    canvas = PipelineSettings(grow=2).canvas(generator)
     report = verify_pipeline(generator, canvas, lambda x: run_graph(every, *x), exact=True)
     assert report["passed"], worst(report)
     ports = pipeline_ports(generator.contract)

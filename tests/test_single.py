@@ -98,10 +98,11 @@ def test_a_network_without_second_stage_gets_small_pictures_enlarged():
     assert canvas_of(contract, context=0.75).enlarge and not contract.refines
 
 
-def test_a_rule_of_decimal_fractions_does_not_round_up_for_a_last_digit():
-    """10 (1 + 2 * 3.3) = 76, though a float says 76.00000000000001."""
-    canvas = replace(CANVAS, context=3.3, widest_hole=1.0)
-    assert square((200, 200, 210, 210), (500, 500), canvas)[2] == 76
+@pytest.mark.parametrize(("context", "b", "side"), [(1.07, 150, 471), (2.15, 90, 477)])
+def test_decimal_fractions_do_not_round_up_for_a_last_digit(context, b, side):
+    """150 (1 + 2 * 1.07) = 471, though a float of 32 bits says 471.00003."""
+    canvas = replace(CANVAS, context=context, widest_hole=1.0)
+    assert square((300, 300, 300 + b, 310), (2000, 2000), canvas)[2] == side
 
 
 def test_the_canvas_is_a_multiple_of_what_the_network_takes():
@@ -297,19 +298,32 @@ def test_a_full_mask_is_filled_and_an_empty_one_is_not_run():
 def test_what_the_hole_holds_has_no_influence(tiny):
     image, mask = torch.rand(1, 3, 150, 130), torch.zeros(1, 1, 150, 130)
     mask[..., 40:120, 30:100] = 1
-    inpainter = Inpainter(tiny, FillOptions(strategy="single", feather=2))
+    inpainter = Inpainter(tiny, FillOptions(strategy="single"))
     other = torch.where(mask > 0, 1 - image, image)
     assert torch.equal(inpainter(image, mask)[..., 40:120, 30:100],
                        inpainter(other, mask)[..., 40:120, 30:100])  # fmt: skip
 
 
 def test_known_pixels_round_a_hole_are_not_mixed_with_the_networks_echo():
-    """A network that is wrong everywhere, on a picture of one colour: the seam keeps it."""
-    backend = Recorder(value=1.0)
+    """A network that is right on average, but gives a checkerboard: the seam keeps its colour."""
+    backend = Recorder()
+    squares = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 1.0 - 1  # -1 and 0, mean -0.5
+    backend.run = lambda *inputs: squares.expand_as(inputs[0])  # type: ignore[method-assign]
+    image, mask = torch.full((1, 3, 200, 200), 0.25), torch.zeros(1, 1, 200, 200)
+    mask[..., 80:120, 80:120] = 1
+    completed = Inpainter(backend, FillOptions(strategy="single", feather=10))(image, mask)
+    # Under half of the seam's 10 pixels is hole for the network; a cell has less than 2.
+    ring = completed[..., 70:73, 70:130]
+    torch.testing.assert_close(ring, image[..., 70:73, 70:130], atol=1e-4, rtol=0)
+    assert (completed[..., 95:105, 95:105] - 0.25).abs().max() > 0.1  # the board, in the hole
+
+
+def test_the_networks_tint_is_taken_off():
+    backend = Recorder()
     backend.run = lambda *inputs: torch.full_like(inputs[0], 1.0)  # type: ignore[method-assign]
     image, mask = torch.full((1, 3, 200, 200), 0.25), torch.zeros(1, 1, 200, 200)
     mask[..., 80:120, 80:120] = 1
-    completed = Inpainter(backend, FillOptions(strategy="single", feather=6))(image, mask)
+    completed = Inpainter(backend, FillOptions(strategy="single"))(image, mask)
     torch.testing.assert_close(completed, image, atol=0.02, rtol=0)
 
 

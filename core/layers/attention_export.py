@@ -129,8 +129,9 @@ def paste_rows(weights: Tensor, matching: "Matching", rows: int) -> Tensor:
     """Sum of the weighted background blocks: (N, rows * w, K) -> (N, rate^2 C, rows + 1, w + 1)."""
     width, (key_rows, key_columns) = matching.query_grid.width, matching.key_grid
     weights = weights.reshape(-1, rows, width, key_rows, key_columns)
-    # As in `ContextualAttention.paste`, one axis after the other.
-    spread = F.pad(weights, (0, 1, 0, 0, 0, 1)) + F.pad(weights, (1, 0, 0, 0, 1, 0))
-    spread = F.pad(spread, (0, 0, 0, 1, 0, 0, 0, 1)) + F.pad(spread, (0, 0, 1, 0, 0, 0, 1, 0))
+    # As in `ContextualAttention.paste`, one axis after the other and all of one shape.
+    spread = F.pad(weights, (0, 1, 0, 1, 0, 1, 0, 1))
+    spread = spread + F.pad(spread, (1, -1, 0, 0, 1, -1))
+    spread = spread + F.pad(spread, (0, 0, 1, -1, 0, 0, 1, -1))
     spread = spread.flatten(3).flatten(1, 2)
     return (matching.blocks @ spread.transpose(1, 2)).unflatten(2, (rows + 1, width + 1))

@@ -40,6 +40,20 @@ class SpectralConv2d(nn.Conv2d):
             weight = self.weight / self._sigma()
         return self._conv_forward(x, weight, self.bias)
 
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """A plain convolution that computes what this one does in evaluation."""
+        plain = nn.Conv2d(
+            self.in_channels, self.out_channels, self.kernel_size,  # type: ignore[arg-type]
+            self.stride, self.padding, self.dilation, self.groups, self.bias is not None,  # type: ignore[arg-type]
+            self.padding_mode, self.weight.device, self.weight.dtype,
+        )  # fmt: skip
+        matrix = self.weight.flatten(1)
+        plain.weight.copy_(self.weight / torch.dot(self.u, matrix @ self.v))
+        if self.bias is not None and plain.bias is not None:
+            plain.bias.copy_(self.bias)
+        return plain.train(self.training)
+
     def _sigma(self) -> Tensor:
         """The largest singular value of the kernel as a matrix (out_channels, the rest), about."""
         matrix = self.weight.flatten(1)
