@@ -128,10 +128,8 @@ def run(work: list[str]) -> int:
 
 def prepare(extras: list[str], *, gpu: bool) -> None:
     """Bring .venv up to date for these extras; at once where the stamp says that it is."""
-    if gpu:  # its ONNX Runtime overwrites that for the CPU, hence never both
-        extras = [*(extra for extra in extras if extra != "onnx"), "gpu"]
     table = requirement_lists((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = requirements(table, extras)
+    wanted = requirements(table, chosen(extras, gpu=gpu))
     usable = venv_is_usable()
     stamp = read_stamp() if usable else {}
     key = stamp_key()
@@ -153,6 +151,11 @@ def prepare(extras: list[str], *, gpu: bool) -> None:
             raise Problem(f"no room left on the disk of {ROOT}") from None
         raise Problem(f"cannot write to {VENV}: {problem.strerror or problem}") from None
     say("installed")
+
+
+def chosen(extras: list[str], *, gpu: bool) -> list[str]:
+    """The extras with those for a GPU, whose ONNX Runtime overwrites that for the CPU."""
+    return [*(extra for extra in extras if extra != "onnx"), "gpu"] if gpu else extras
 
 
 def requirement_lists(pyproject: str) -> dict[str, list[str]]:
@@ -209,12 +212,10 @@ def venv_is_usable() -> bool:
     """Whether .venv starts, has pip, and is of the Python that runs this script."""
     code = "import sys, pip; print('{}.{}'.format(*sys.version_info[:2]))"
     try:
-        answer = subprocess.run(
-            [str(PYTHON), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-    except OSError:
+        answer = subprocess.check_output([str(PYTHON), "-c", code], stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
         return False
-    return answer.returncode == 0 and answer.stdout.decode().strip() == VERSION
+    return answer.decode().strip() == VERSION
 
 
 def check_room(needed: float) -> None:
@@ -254,10 +255,8 @@ def install(wanted: list[str]) -> None:
     """Have pip install what is wanted at the versions of constraints.txt; all it says is logged."""
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["--progress-bar", "off", "-c", str(ROOT / "constraints.txt"), *wanted]
-    environment = dict(os.environ, PIP_USER="0", PYTHONUNBUFFERED="1")
-    pip = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    env = dict(os.environ, PIP_USER="0", PYTHONUNBUFFERED="1")
+    pip = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with pip, open(str(LOG), "w", encoding="utf-8") as log:
         try:
             for line in pip.stdout or []:

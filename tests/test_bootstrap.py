@@ -28,6 +28,7 @@ OFFLINE_PROJECT = """\
 dependencies = ["pip"]
 [project.optional-dependencies]
 dev = ["pip", "setuptools-that-nobody-has"]
+onnx = []
 """
 WORK = "import sys; print('work', sys.argv[1:], sys.prefix); sys.exit(7)"
 
@@ -141,6 +142,16 @@ def test_requirements_with_brackets_quotes_and_comments(bootstrap):
     assert lists["project.optional-dependencies.none"] == []
     assert bootstrap.requirements(lists, []) == base
     assert bootstrap.requirements(lists, ["dev"]) == [*base, "c", "d"]
+
+
+def test_the_runtimes_for_cpu_and_gpu_are_never_installed_together(bootstrap):
+    lists = bootstrap.requirement_lists((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for command, extras in bootstrap.EXTRAS.items():
+        for gpu in (False, True):
+            wanted = bootstrap.requirements(lists, bootstrap.chosen(extras, gpu=gpu))
+            runtimes = {"onnxruntime", "onnxruntime-gpu"}.intersection(wanted)
+            expected = {"onnxruntime-gpu"} if gpu else {"onnxruntime"} if extras else set()
+            assert runtimes == expected, command
 
 
 def test_every_requirement_has_a_tested_version(bootstrap):
