@@ -179,8 +179,46 @@ def to_onnx(
         )
     assert program is not None  # None only where a file name is given
     model = clean(program.model_proto)
+    check_free(model, shapes)
+    mend_kernels(model)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def mend_kernels(model: Any) -> None:
+    """Give kernels the type of what they are applied to.
+
+    The exporter's optimiser joins a normalisation with the convolution before it in float32, even
+    if both are in bfloat16, which no checker lets pass.
+    """
+    import onnx
+
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    if len({tensors[node.input[1]].data_type for node in convolutions}) == 1:
+        return
+    del model.graph.value_info[:]  # they repeat the mistake
+    changed = True
+    while changed:  # a wrong one hides the types of all after it
+        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+        types = {value.name: value.type.tensor_type.elem_type for value in inferred}
+        changed = False
+        for node in convolutions:
+            wanted = types.get(node.input[0])
+            for tensor in (tensors[name] for name in node.input[1:]):
+                if wanted and tensor.data_type != wanted:
+                    values = onnx.numpy_helper.to_array(tensor)
+                    dtype = onnx.helper.tensor_dtype_to_np_dtype(wanted)
+                    tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(dtype), tensor.name))
+                    changed = True
+
+
+def check_free(model: Any, shapes: Sequence[dict[int, Any]]) -> None:
+    """Raise RuntimeError if tracing fixed an axis that was to be free, as `len(tensor)` does."""
+    for entry, free in zip(model.graph.input, shapes, strict=True):
+        fixed = [axis for axis in free if not entry.type.tensor_type.shape.dim[axis].dim_param]
+        if fixed:
+            raise RuntimeError(f"tracing fixed the axes {fixed} of {entry.name}; mend the network")
 
 
 @contextmanager
