@@ -77,27 +77,31 @@ def fused_chunks(matching: "Matching", chunks: int) -> Iterator[Tensor]:
     above, below = F.pad(last[:, 1:width], (0, 0, 2, 0)), F.pad(first[:, 2:-1], (0, 0, 0, 2))
     for index, queries in enumerate(with_halo(matching.queries, chunks, width)):
         along_rows = diagonal_sum(queries @ keys)
+        halo, inside = torch.zeros_like(queries[:, : width + 1, :1]), queries.shape[1] - width - 1
         if index == 0:
-            along_rows = torch.cat([above, along_rows[:, 1:]], dim=1)
+            known = F.pad(halo, (0, 0, 0, inside), value=1.0)
+            along_rows = along_rows * known + F.pad(above, (0, 0, 0, inside))
         if index == chunks - 1:
-            along_rows = torch.cat([along_rows[:, :-1], below], dim=1)
+            known = F.pad(halo, (0, 0, inside, 0), value=1.0)
+            along_rows = along_rows * known + F.pad(below, (0, 0, inside, 0))
         yield column_sum(along_rows, width, matching.key_grid.width)
 
 
 def with_halo(queries: Tensor, chunks: int, width: int) -> Iterator[Tensor]:
-    """The queries of each chunk, with a row more on either side, if there is one, and one query.
+    """The queries of each chunk, with a row and one query more on either side.
 
     The row is for the sum along columns, the query for that along rows; beyond the first and the
-    last query there are zeros. (N, Q, C) -> (N, rows * w + 2 to (rows + 2) * w + 2, C)
+    last query there are zeros. (N, Q, C) -> (N, Q / chunks + 2 w + 2, C)
     """
     parts = queries.unflatten(1, (chunks, -1)).unbind(1)
-    nothing = torch.zeros_like(queries[:, :1])
+    halo = width + 1
+    nothing = torch.zeros_like(queries[:, :1]).expand(-1, halo, -1)
     if chunks == 1:
-        yield F.pad(queries, (0, 0, 1, 1))
+        yield torch.cat([nothing, queries, nothing], dim=1)
         return
-    far = width + 1  # this query is so far from the chunk; the one next to it may be too short
-    before = F.pad(queries, (0, 0, far, -far)).unflatten(1, (chunks, -1))[:, :, :1].unbind(1)
-    after = F.pad(queries, (0, 0, -far, far)).unflatten(1, (chunks, -1))[:, :, -1:].unbind(1)
+    # The farthest query of the halo by itself: the chunk beside this one may end before it.
+    before = F.pad(queries, (0, 0, halo, -halo)).unflatten(1, (chunks, -1))[:, :, :1].unbind(1)
+    after = F.pad(queries, (0, 0, -halo, halo)).unflatten(1, (chunks, -1))[:, :, -1:].unbind(1)
     for i, part in enumerate(parts):
         above = [before[i], parts[i - 1][:, -width:]] if i > 0 else [nothing]
         below = [parts[i + 1][:, :width], after[i]] if i < chunks - 1 else [nothing]
