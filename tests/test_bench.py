@@ -40,7 +40,7 @@ from export.bench.quality import qualities, quality_row, square
 from export.bench.rates import Traffic, machine_rates, network_work
 from export.bench.rows import percentile, rows, with_rates
 from export.bench.settings import BenchConfig, parsed_size
-from export.bench.table import latency_table, quality_line, text
+from export.bench.table import latency_table, milliseconds, quality_line, text
 from trainer import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -349,6 +349,11 @@ def test_the_table_by_hand():
         "| base | 100 | 200 | 200 | 100 | 1.00 | 7.5 | 0.1 | 3 | 90 | 3 | fp32 | the CPU |\n",
         "| other |" + 11 * " |" + " not measured: no such package |\n",
     ]
+
+
+def test_milliseconds_have_no_exponent():
+    seconds = (0.0000123, 0.01234, 0.99951, 12.3456)
+    assert [milliseconds(x) for x in seconds] == ["0.0123", "12.3", "1000", "12346"]
 
 
 def test_copies_and_shares_have_columns_where_they_are_known():

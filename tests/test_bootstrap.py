@@ -8,10 +8,10 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
-import re
 import subprocess
 import sys
 import time

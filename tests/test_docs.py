@@ -29,10 +29,10 @@ COMMANDS += ("trainer.evaluate_edges", "benchmarks.attention", "benchmarks.train
 FOREIGN = {
     *("--nproc-per-node", "--nnodes", "--node-rank", "--rdzv-backend", "--rdzv-endpoint"),
     *("--rdzv-id", "--standalone", "--master-addr", "--master-port", "--max-restarts"),
-    *("--rm", "--gpus", "--model-repository", "--quiet", "--user"),
+    *("--rm", "--gpus", "--model-repository", "--quiet", "--user", "--provider"),
     *("--logdir", "--bind_all", "--gpu", "--no-tests", "--no-deps"),
 }
-"""Flags of torchrun, tensorboard, pip and bootstrap.py."""
+"""Flags of torchrun, tensorboard, pip, bootstrap.py, docker, Triton and infer.py of a bundle."""
 FLAG = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 
 
@@ -40,7 +40,9 @@ FLAG = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 def flags_of(command: str) -> frozenset[str]:
     """Every flag that `python -m command --help` names."""
     module, *inner = command.split()
-    main = importlib.import_module(module if "." in module else f"{module}.__main__").main
+    if hasattr(importlib.import_module(module), "__path__"):
+        module += ".__main__"
+    main = importlib.import_module(module).main
     text = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(text):
         patch.setenv("COLUMNS", "300")

@@ -77,13 +77,10 @@ def fused_chunks(matching: "Matching", chunks: int) -> Iterator[Tensor]:
     above, below = F.pad(last[:, 1:width], (0, 0, 2, 0)), F.pad(first[:, 2:-1], (0, 0, 0, 2))
     for index, queries in enumerate(with_halo(matching.queries, chunks, width)):
         along_rows = diagonal_sum(queries @ keys)
-        halo, inside = torch.zeros_like(queries[:, : width + 1, :1]), queries.shape[1] - width - 1
         if index == 0:
-            known = F.pad(halo, (0, 0, 0, inside), value=1.0)
-            along_rows = along_rows * known + F.pad(above, (0, 0, 0, inside))
+            along_rows = with_end(along_rows, above, at_start=True)
         if index == chunks - 1:
-            known = F.pad(halo, (0, 0, inside, 0), value=1.0)
-            along_rows = along_rows * known + F.pad(below, (0, 0, inside, 0))
+            along_rows = with_end(along_rows, below, at_start=False)
         yield column_sum(along_rows, width, matching.key_grid.width)
 
 
@@ -106,6 +103,15 @@ def with_halo(queries: Tensor, chunks: int, width: int) -> Iterator[Tensor]:
         above = [before[i], parts[i - 1][:, -width:]] if i > 0 else [nothing]
         below = [parts[i + 1][:, :width], after[i]] if i < chunks - 1 else [nothing]
         yield torch.cat([*above, part, *below], dim=1)
+
+
+def with_end(scores: Tensor, end: Tensor, *, at_start: bool) -> Tensor:
+    """`scores` (N, Q, K) with `end` (N, a few, K) in the place of its first or last queries."""
+    # Not by cutting and joining: runtimes keep memory for every size of tensor that occurs.
+    rest = scores.shape[1] - end.shape[1]
+    space = (0, 0, 0, rest) if at_start else (0, 0, rest, 0)
+    kept = F.pad(torch.zeros_like(end[..., :1]), space, value=1.0)
+    return scores * kept + F.pad(end, space)
 
 
 def diagonal_sum(scores: Tensor) -> Tensor:

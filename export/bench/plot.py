@@ -8,7 +8,7 @@ from core.errors import ConfigError
 from core.extras import need
 from core.files import whole_file
 
-from .table import group_of
+from .table import group_of, milliseconds
 
 BAR, BASE, WHISKER = "#4878a8", "#9a9a9a", "#202020"
 COLUMNS = 2
@@ -52,7 +52,7 @@ def panel(axes: Any, title: str, rows: list[dict[str, Any]]) -> None:
     axes.plot(p90, places, "|", color=WHISKER, markersize=7)
     widest = max(p90)
     for place, row in enumerate(rows):
-        text = f"{1e3 * row['p50']:.4g} ms"
+        text = f"{milliseconds(row['p50'])} ms"
         text += "" if place == 0 else f", {row['to_baseline']:.2f}x"
         axes.text(p90[place] + 0.015 * widest, place, text, va="center", fontsize=8)
     axes.set_yticks(places, [row["name"] for row in rows], fontsize=8)

@@ -75,7 +75,7 @@ def latency_table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def numbers(row: dict[str, Any], *, copies: bool, shares: bool) -> Iterator[str]:
     """The cells of one row."""
-    yield from (f"{1e3 * row[key]:.4g}" for key in ("p50", "p90", "p99", "least"))
+    yield from (milliseconds(row[key]) for key in ("p50", "p90", "p99", "least"))
     yield f"{row['to_baseline']:.2f}"
     yield f"{row['pictures_per_second']:.3g}"
     yield f"{row['cpu_seconds']:.3g}"
@@ -85,6 +85,12 @@ def numbers(row: dict[str, Any], *, copies: bool, shares: bool) -> Iterator[str]
         yield "" if row["copies"] is None else f"{1e3 * row['copies']:.3g}"
     for key in ("operations_share", "bytes_share") if shares else ():
         yield f"{row[key]:.0%}" if key in row else ""
+
+
+def milliseconds(seconds: float) -> str:
+    """Three digits or more, without an exponent."""
+    number = 1e3 * seconds
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def about(row: dict[str, Any]) -> tuple[str, str, str]:
