@@ -18,6 +18,7 @@ from torch import nn
 
 from core.config import PRESETS
 from core.errors import BackendError, ConfigError
+from core.graph import GraphInfo
 from core.models.base import Generator
 from core.registry import build_generator
 from core.weights import load_weights, save_weights
@@ -34,7 +35,13 @@ from export.bench.measure import (
     rotated,
     take_turn,
 )
-from export.bench.paths import bound_case, network_inputs, square_hole
+from export.bench.paths import (
+    bound_case,
+    computes_in,
+    network_inputs,
+    square_hole,
+    whole_picture,
+)
 from export.bench.plot import drawn, write_plot
 from export.bench.quality import qualities, quality_row, square
 from export.bench.rates import Traffic, machine_rates, network_work
@@ -97,11 +104,14 @@ def test_every_way_computes_the_same_picture(weights, exported):
 
 
 def test_half_precision_comes_back_as_the_pipeline_needs_it(weights):
-    picture = bound_case(case("torch-bf16", weights, size=(40, 56), hole=16)).call()
+    """And what is measured there is a picture, with the known pixels that it had."""
+    one = case("torch-bf16", weights, size=(40, 56), hole=16)
+    picture = bound_case(one).call()
     full = bound_case(case("torch", weights, size=(40, 56), hole=16)).call()
     assert picture.dtype == torch.uint8 and picture.shape == (1, 3, 40, 56)
     known = square_hole(1, (40, 56), (16, 16)).expand_as(picture) == 0
-    assert torch.equal(picture[known], full[known])
+    given = whole_picture(one)[0].mul(255).byte()
+    assert torch.equal(picture[known], given[known]) and given.unique().numel() > 50
     assert (picture.int() - full.int()).abs().max() <= 3
 
 
@@ -181,10 +191,11 @@ def test_the_peak_can_be_forgotten():
 
 
 KILLED_PARENT = """
-import os
+import os, sys
+from pathlib import Path
 from export.bench.measure import one_process
 if __name__ == "__main__":
-    print(one_process().submit(os.getpid).result(), flush=True)
+    Path(sys.argv[1]).write_text(str(one_process().submit(os.getpid).result()))
     os._exit(9)
 """
 
@@ -192,16 +203,19 @@ if __name__ == "__main__":
 def test_no_process_outlives_the_one_that_started_it(tmp_path):
     psutil = pytest.importorskip("psutil")
     (tmp_path / "killed.py").write_text(KILLED_PARENT)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "killed.py"], env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True,
+    # No pipe to read from: the process in question would hold its other end.
+    subprocess.run(
+        [sys.executable, tmp_path / "killed.py", tmp_path / "number"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    child = int(done.stdout)
-    for _ in range(200):
-        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the process {child} is still there")
+    try:
+        child = psutil.Process(int((tmp_path / "number").read_text()))
+    except psutil.NoSuchProcess:
+        return
+    _, there = psutil.wait_procs([child], timeout=20)
+    for process in there:
+        process.kill()
+    assert not there
 
 
 def test_a_killed_process_is_a_reason_and_no_end():
@@ -332,6 +346,9 @@ def test_rates_are_measured_in_each_precision(monkeypatch):
     monkeypatch.setattr(rates, "BYTES", {"cpu": MIB})
     found = machine_rates("cpu", 1)
     assert set(found) == {"fp32", "bf16", "fp16", "copy"} and min(found.values()) > 1e6
+    monkeypatch.setattr(rates, "best", lambda work, device: 0.5)  # seconds
+    found = machine_rates("cpu", 1)
+    assert found["bf16"] == 2 * 64**3 / 0.5 and found["copy"] == 2 * MIB / 0.5
 
 
 # Tables and picture
@@ -407,6 +424,47 @@ def test_quality_is_what_the_evaluation_of_training_finds(tmp_path, weights, cap
     assert 20 < low["psnr_to_float32"] < 100 and low["precision"] == "bf16"
     assert "gone.onnx" in absent["skipped"]
     capsys.readouterr()
+
+
+def test_the_command_can_measure_quality_alone(tmp_path, weights, capsys):
+    """Half precision is no other picture, and no latency is measured with --runs 0."""
+    random = np.random.default_rng(1)
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        pixels = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    flags = ["--weights", weights, "--backends", "torch", "torch-bf16", "--runs", 0, "--limit", 1]
+    flags += ["--quality", tmp_path / "photos", "--json", tmp_path / "n.json"]
+    assert main([str(x) for x in flags]) == 0
+    found = json.loads((tmp_path / "n.json").read_text())
+    assert found["results"] == [] and found["quality"]["pictures"] == 1
+    full, half = found["quality"]["rows"]
+    assert (full["name"], half["name"]) == ("torch, float32", "torch-bf16")
+    assert abs(half["hole_l1_difference"]) < 1
+    said = capsys.readouterr().out
+    assert "### Quality on photographs: 1, with official" in said and "network" not in said
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "expected"),
+    [
+        ("onnxruntime", "fp16", "fp16"),
+        ("openvino", "fp32", "fp32"),
+        ("openvino", "fp16", "fp32 (fp16 weights)"),
+        ("openvino-bf16", "fp32", "bf16"),
+        ("openvino-bf16", "bf16", "bf16"),
+        ("openvino", "int8", "int8, fp32"),
+        ("openvino-bf16", "int8", "int8, bf16"),
+    ],
+)
+def test_what_graphs_compute_in(runtime, precision, expected):
+    """OpenVINO takes what it is told, whatever the graph holds; seen in its results."""
+    contract = build_generator(PRESETS[PRESET]).contract
+    info = GraphInfo(
+        kind="generator", contract=contract, architecture="deepfillv2", weights_sha256="",
+        precision=precision, opset=18,
+    )  # fmt: skip
+    assert computes_in(info, case(runtime, "").subject) == expected
 
 
 def test_quality_rows_by_hand():

@@ -39,6 +39,8 @@ def mirror(x: Tensor, border: int) -> Tensor:
     """Mirror the last two axes with their edge pixels (numpy's "symmetric"), any border width."""
     for axis in (-2, -1):
         size = x.shape[axis]
-        position = torch.arange(-border, size + border, device=x.device) % (2 * size)
-        x = x.index_select(axis, torch.minimum(position, 2 * size - 1 - position))
+        # The end as the last of a range, which an exported graph counts itself.
+        end = 2 * torch.arange(size, device=x.device)[-1:] + 1
+        position = torch.arange(-border, size + border, device=x.device) % (end + 1)
+        x = x.index_select(axis, torch.minimum(position, end - position))
     return x

@@ -54,7 +54,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     threads = config.threads or cores()
     weights = config.weights or DEFAULT_WEIGHTS
     read_info(weights)  # raises where they cannot be used
-    groups = cases(config, weights, threads)
+    groups = cases(config, weights, threads) if config.runs else []
     machine = machine_facts(config, threads)
     found = latencies(config, groups, str(weights), machine)
     for row in found:
@@ -116,7 +116,9 @@ def machine_facts(config: BenchConfig, threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {},
-        "rates": in_one_process(machine_rates, config.device, threads) if config.rates else {},
+        "rates": in_one_process(machine_rates, config.device, threads)
+        if config.rates and config.runs
+        else {},
     }
 
 

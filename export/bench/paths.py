@@ -186,10 +186,13 @@ def openvino_hint(subject: Subject) -> str:
 
 
 def computes_in(info: GraphInfo, subject: Subject) -> str:
-    """Of a graph: its own precision, and what the runtime is told to take."""
-    if not subject.runtime.endswith("-bf16"):
+    """Of a graph: its own precision, but for OpenVINO, which takes what it is told."""
+    if not subject.runtime.startswith("openvino"):
         return info.precision
-    return "bf16" if info.precision == "fp32" else f"{info.precision}, bf16"
+    told = "bf16" if subject.runtime.endswith("bf16") else "fp32"
+    if info.precision == "int8":
+        return f"int8, {told}"
+    return told if info.precision in ("fp32", told) else f"{told} ({info.precision} weights)"
 
 
 def device_free(device: str) -> int | None:

@@ -47,7 +47,7 @@ def qualities(
     native = backends[reference.name][0].contract.native_size
     trials = list(trials_of(picture_files(folder, "quality")[:limit], native, seed))
     errors: dict[str, list[tuple[float, ...]]] = {name: [] for name in backends}
-    for image, mask in tqdm(trials, desc="photographs"):
+    for image, mask in tqdm(trials, desc="photographs", disable=None):
         given = in_mean_colour(image, 1 - mask) if (mask == 0).any() else image
         full = torch.empty(0)
         for name, (backend, *_) in backends.items():

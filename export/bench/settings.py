@@ -10,7 +10,7 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 Strategy = Literal["auto", "full", "crop", "single"]
 NAMED_SIZES: dict[str, Size] = {"1080p": (1080, 1920), "4k": (2160, 3840)}
-LEAST = {"runs": 1, "rounds": 1, "threads": 0, "seed": 0, "hole": 1}
+LEAST = {"runs": 0, "rounds": 1, "threads": 0, "seed": 0, "hole": 1}
 LEAST |= {"limit": 1, "sizes": 8, "batches": 1}
 """Of the numbers, the smallest that can be."""
 MODES = ("", "-compile", "-graph")
@@ -70,7 +70,8 @@ class BenchConfig:
         default=0, metadata={"help": "threads of each backend; 0 = as many as there are cores"}
     )
     runs: int = field(
-        default=200, metadata={"help": "a case ends after so many runs, or after --seconds"}
+        default=200,
+        metadata={"help": "a case ends after so many runs, or --seconds; 0 = --quality alone"},
     )
     seconds: float = field(
         default=10.0, metadata={"help": "a case ends after so many seconds, or after --runs"}

@@ -101,7 +101,7 @@ def about(row: dict[str, Any]) -> tuple[str, str, str]:
 def quality_table(found: dict[str, Any]) -> str:
     """What each precision loses, in Markdown."""
     head = (
-        f"### {found['pictures']} photographs, official brush masks\n\n"
+        f"### Quality on photographs: {found['pictures']}, with official brush masks\n\n"
         "| | hole L1 % | difference | hole PSNR | difference | hole PSNR to float32 | computes in "
         "| runs on |\n| --- | ---: | ---: | ---: | ---: | ---: | --- | --- |\n"
     )
