@@ -31,7 +31,7 @@ from core.weights import save_weights
 from export.fleet.__main__ import main
 from export.fleet.attempts import Attempt
 from export.fleet.config import FleetConfig
-from export.fleet.job import pool_size
+from export.fleet.job import check_python, pool_size
 from export.fleet.planning import open_input, plan
 from export.fleet.readers import split_member
 from export.fleet.shards import Shard
@@ -134,6 +134,8 @@ def lines_in(output: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def ray():
     """A Ray of two cores, for all tests here."""
+    if " " in sys.executable:
+        pytest.skip("Ray starts no workers where there is a space in the path of Python")
     with warnings.catch_warnings():
         # Ray's own, while it is imported and while it starts: files left open, old names.
         warnings.simplefilter("ignore")
@@ -652,3 +654,9 @@ def test_without_ray_the_sentence_names_the_extra(tmp_path, monkeypatch, capsys,
     monkeypatch.setitem(sys.modules, "ray.data", None)
     assert main(flags) == 1
     assert "the extra 'cluster' of pyproject.toml" in capsys.readouterr().err
+
+
+def test_a_python_that_ray_cannot_start_is_named_instead_of_waited_for():
+    with pytest.raises(ConfigError, match="no workers where there is a space in the path of Py"):
+        check_python("/home/a b/.venv/bin/python")
+    check_python("/home/ab/.venv/bin/python")

@@ -174,11 +174,21 @@ def pool_size(config: FleetConfig, resources: dict[str, float]) -> tuple[int, fl
     return config.workers or int(room), gpus
 
 
+def check_python(path: str) -> None:
+    """Raise ConfigError for a Python that Ray cannot start: it would try for ever, in silence."""
+    if len(path.split()) != 1:
+        raise ConfigError(
+            f"Ray starts no workers where there is a space in the path of Python ({path}); make the "
+            "environment in a folder without one"
+        )
+
+
 @contextmanager
 def started(config: FleetConfig) -> Iterator[dict[str, float]]:
     """A running Ray, and its resources: the one of this process, of --address, or a new one."""
     if not config.verbose:
         _hush()
+    check_python(sys.executable)
     ray = need("ray", "cluster")
     if ray.is_initialized():
         yield ray.cluster_resources()
