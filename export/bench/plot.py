@@ -29,7 +29,7 @@ def write_plot(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def drawn(rows: list[dict[str, Any]]) -> Any:
     """The figure: one panel for each group of what is compared."""
-    figures = need("matplotlib.figure", "train")
+    figures = need("matplotlib.figure", "bench")
     kept = [row for row in rows if "skipped" not in row]
     groups = [(key, list(group)) for key, group in groupby(kept, key=group_of)]
     across = min(COLUMNS, max(len(groups), 1))

@@ -178,8 +178,8 @@ def check_python(path: str) -> None:
     """Raise ConfigError for a Python that Ray cannot start: it would try for ever, in silence."""
     if len(path.split()) != 1:
         raise ConfigError(
-            f"Ray starts no workers where there is a space in the path of Python ({path}); make the "
-            "environment in a folder without one"
+            f"Ray starts no workers where there is a space in the path of Python ({path}); make "
+            "the environment in a folder without one"
         )
 
 
