@@ -85,7 +85,9 @@ class Contract:
             if port.name == name:
                 return port
         known = ", ".join(port.name for port in self.inputs)
-        raise ConfigError(f"this network takes no {name!r}; it takes {known}")
+        raise ConfigError(
+            f"this network takes no {name!r}; it takes {known}; leave it out, or take another one"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

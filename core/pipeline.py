@@ -1,8 +1,9 @@
 """From any picture and mask to the completed picture; the one road of every front end."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,55 +36,39 @@ from .guides import (
     from_output,
     to_port,
 )
+from .options import FULL_SIDES, FillOptions
+from .progress import Meter
 from .seam import blend, match_colours
-from .single import bounding_box, canvas_of, fill_on_canvas, needed_window
+from .single import Canvas, bounding_box, canvas_of, fill_on_canvas, needed_window
 
 
-@dataclass(frozen=True, kw_only=True)
-class FillOptions:
-    """How to fill; the defaults change nothing outside the mask."""
+class Task(NamedTuple):
+    """One part of a picture that is filled by itself."""
 
-    grow: int = 0
-    """Pixels by which the hole is widened, where a mask was drawn too tightly."""
-    feather: int = 0
-    """Pixels round the hole over which fill and picture blend; 0 leaves known pixels alone."""
-    strategy: Literal["auto", "full", "crop", "single"] = "auto"
-    """full: the whole picture at once; crop: each group of holes with context round it; single: all
-    holes in one pass on a square of the native size, as the exported pipeline does it."""
-    context: float = 0.75
-    """Picture kept round a cropped hole on each side, as a fraction of the hole's longer side."""
-    work_size: int = 1024
-    """Longest side in pixels on which the network works; larger crops are scaled to it."""
-    seed: int | None = None
-    """What noise and styles are drawn by, for networks that take any; each picture of a batch has
-    its own, and the same seed gives the same picture. None: noise as by 0, and for a style that is
-    not given that of the known picture itself, so that a fill goes with what is round it."""
-
-    def __post_init__(self) -> None:
-        for name, unit in (("grow", " pixels"), ("feather", " pixels"), ("seed", "")):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more{unit}")
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(
-                f"strategy is {self.strategy!r}; it must be one of {', '.join(STRATEGIES)}"
-            )
-        if not 0 <= self.context <= 8:
-            raise ConfigError(f"context is {self.context}; it must be from 0 to 8")
-        if self.work_size < 64:
-            raise ConfigError(f"work_size is {self.work_size}; it must be at least 64 pixels")
-
-
-STRATEGIES = ("auto", "full", "crop", "single")
-FULL_SIDES = 2
-"""A picture of up to this many native sides is filled whole under "auto"."""
+    inner: Window
+    """What is written."""
+    outer: Window
+    """What the network sees of the picture for it."""
+    sizes: tuple[Size, ...]
+    """At which it sees it, from coarse to fine; each is a pass of the network."""
 
 
 class Inpainter:
-    """Fill holes of any size and shape with a backend that takes only some sizes."""
+    """Fill holes of any size and shape with a backend that takes only some sizes.
 
-    def __init__(self, backend: Backend, options: FillOptions | None = None):
+    progress: is told after each pass of the network which share of all its work is done, above 0
+    and 1 at the end. What it raises ends the work (to end it within a pass, see `core.progress`).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        options: FillOptions | None = None,
+        progress: Callable[[float], None] | None = None,
+    ):
         self.backend = backend
         self.options = options or FillOptions()
+        self.progress = progress
 
     @torch.inference_mode()
     def __call__(self, image: Tensor, mask: Tensor, **guides: Tensor | None) -> Tensor:
@@ -103,14 +88,17 @@ class Inpainter:
         image, mask, given = self._checked(image, mask, given)
         result = image.clone()
         alpha = feather(grow(mask, self.options.grow), self.options.feather)
-        for item in range(len(image)):
+        plan = {item: self._tasks(alpha[item : item + 1]) for item in range(len(image))}
+        sizes = [size for tasks in plan.values() for task in tasks for size in task.sizes]
+        meter = Meter(sizes, self.progress)
+        for item, tasks in plan.items():
             one = slice(item, item + 1)
-            if (alpha[one] > THRESHOLD).any():
+            if tasks:
                 own = self._guides(
                     {name: x[one] for name, x in given.items()}, item, image[one], alpha[one]
                 )
                 fill = self._fill_single if self._single else self._fill_item
-                fill(result[one], alpha[one], own)
+                fill(result[one], alpha[one], own, tasks, meter)
         return result
 
     def synthesize(self, size: Size, **guides: Tensor | None) -> Tensor:
@@ -153,13 +141,19 @@ class Inpainter:
                 given[port.name] = torch.from_numpy(drawn)
         return Guides(self.backend.contract, given, random)
 
-    def _fill_item(self, image: Tensor, alpha: Tensor, guides: Guides) -> None:
+    def _fill_item(
+        self, image: Tensor, alpha: Tensor, guides: Guides, tasks: list[Task], meter: Meter
+    ) -> None:
         """Fill one picture (1, 3, H, W) in place."""
         hole = (alpha > THRESHOLD).float()
-        for inner, outer in self._windows(hole):
+        for task in tasks:
+            inner, outer = task.inner, task.outer
             known = outer.of(image).float()
-            filled = self._fill_window(known, outer.of(hole), guides.of(outer))
-            filled = match_colours(filled, known, outer.of(hole))
+            filled = self._fill_window(known, outer.of(hole), guides.of(outer), task.sizes, meter)
+            filled = match_colours(
+                filled, known, outer.of(hole),
+                tint=self.options.color_match, seam=self.options.seam,
+            )  # fmt: skip
             # Cut what belongs to this group out of its surroundings, and blend it in.
             inside = Window(
                 inner.top - outer.top,
@@ -173,15 +167,36 @@ class Inpainter:
     def _single(self) -> bool:
         return self.options.strategy == "single"
 
-    def _fill_single(self, image: Tensor, alpha: Tensor, guides: Guides) -> None:
-        """As `_fill_item`, in one pass."""
+    @property
+    def _canvas(self) -> Canvas:
         canvas = canvas_of(self.backend.contract, context=self.options.context)
-        top, left, bottom, right = (int(edge) for edge in bounding_box(alpha)[0])
-        size = (alpha.shape[-2], alpha.shape[-1])
-        window = needed_window(Window(top, left, bottom, right), size, canvas)
+        return replace(canvas, color_match=self.options.color_match, seam=self.options.seam)
+
+    def _fill_single(
+        self, image: Tensor, alpha: Tensor, guides: Guides, tasks: list[Task], meter: Meter
+    ) -> None:
+        """As `_fill_item`, in one pass."""
+        window = tasks[0].outer
         part, soft = window.of(image), window.of(alpha)
-        filled = fill_on_canvas(self.backend, canvas, part.float(), soft, guides.of(window))
+        filled = fill_on_canvas(self.backend, self._canvas, part.float(), soft, guides.of(window))
         blend(part, filled, soft)
+        meter.passed()
+
+    def _tasks(self, alpha: Tensor) -> list[Task]:
+        """What there is to do for one mask (1, 1, H, W), grown and feathered."""
+        hole = (alpha > THRESHOLD).float()
+        if not hole.any():
+            return []
+        if self._single:
+            canvas = self._canvas
+            top, left, bottom, right = (int(edge) for edge in bounding_box(alpha)[0])
+            size = (alpha.shape[-2], alpha.shape[-1])
+            window = needed_window(Window(top, left, bottom, right), size, canvas)
+            return [Task(window, window, ((canvas.size, canvas.size),))]
+        return [
+            Task(inner, outer, self._sizes((outer.height, outer.width), breadth(outer.of(hole))))
+            for inner, outer in self._windows(hole)
+        ]
 
     def _windows(self, hole: Tensor) -> list[tuple[Window, Window]]:
         """Pairs: what is written, and what the network sees of the picture for it."""
@@ -201,17 +216,22 @@ class Inpainter:
             pairs.append((inner, outer))
         return pairs
 
-    def _fill_window(self, image: Tensor, hole: Tensor, guides: Guides) -> Tensor:
-        """Fill at the scales that suit picture and hole: (1, 3, H, W) -> the same, all pixels."""
-        size = (image.shape[-2], image.shape[-1])
-        filled: Tensor | None = None
-        for scale in self._scales(size, breadth(hole)):
-            small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-            first = None if filled is None else resize(filled, small)
+    def _fill_window(
+        self, image: Tensor, hole: Tensor, guides: Guides, sizes: Sequence[Size], meter: Meter
+    ) -> Tensor:
+        """Fill at the sizes that suit picture and hole: (1, 3, H, W) -> the same, all pixels."""
+        filled = image
+        for number, small in enumerate(sizes):
+            first = resize(filled, small) if number else None
             known = resize_known(image, hole, small)
             filled = self._run(known, resize_hole(hole, small), guides.at(small), first)
-        assert filled is not None  # there is always at least one scale
-        return resize(filled, size)
+            meter.passed()
+        return resize(filled, (image.shape[-2], image.shape[-1]))
+
+    def _sizes(self, size: Size, hole_breadth: int) -> tuple[Size, ...]:
+        """`size` at the scales that suit picture and hole, from coarse to fine."""
+        scales = self._scales(size, hole_breadth)
+        return tuple((max(1, round(size[0] * s)), max(1, round(size[1] * s))) for s in scales)
 
     def _scales(self, size: Size, hole_breadth: int) -> list[float]:
         """From coarse to fine; one scale alone where the hole is no wider than trained.

@@ -18,12 +18,16 @@ SEAM = 6
 """Pixels inside the hole over which the fill is drawn to the colours just outside."""
 
 
-def match_colours(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
+def match_colours(
+    filled: Tensor, image: Tensor, hole: Tensor, *, tint: bool = True, seam: int = SEAM
+) -> Tensor:
     """The fill with the network's own error taken off: all (N, C, H, W) in [0, 1], hole 1 inside.
 
+    tint: broadly; seam: finely, over so many pixels inside the hole, 0 = not.
     Known pixels of the result mean nothing; without any known pixel the fill is returned.
     """
-    return match_seam(match_tint(filled, image, hole), image, hole)
+    filled = match_tint(filled, image, hole) if tint else filled
+    return match_seam(filled, image, hole, seam=seam) if seam else filled
 
 
 def match_tint(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
@@ -55,15 +59,16 @@ def spread(weighted: Tensor, weight: Tensor) -> Tensor:
     return torch.lerp(coarse, own, weight)
 
 
-def match_seam(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
-    """Draw the fill to the colours just outside the hole, fading out `SEAM` pixels inside it.
+def match_seam(filled: Tensor, image: Tensor, hole: Tensor, *, seam: int = SEAM) -> Tensor:
+    """Draw the fill to the colours just outside the hole, fading out `seam` pixels inside it.
 
     What the network makes of the known pixels tells by how much it is off there; that difference,
     smoothed, is taken off inside. Known pixels themselves are not the concern of this function.
     """
     known = 1 - hole
-    weight = box_blur(box_blur(known, SEAM // 2), SEAM // 2)
-    off = box_blur(box_blur((image - filled) * known, SEAM // 2), SEAM // 2)
+    near, far = seam // 2, seam - seam // 2
+    weight = box_blur(box_blur(known, near), far)
+    off = box_blur(box_blur((image - filled) * known, near), far)
     off = off / weight.clamp(min=1e-3)
     return (filled + off * (2 * weight).clamp(max=1) * hole).clamp(0, 1)
 

@@ -130,7 +130,32 @@ def read_semantic(path: Path, port: Port, *, palette: Palette | None = None) -> 
             f"{path} is coloured, but neither the network nor you say which colour is which label; "
             "give a palette (--palette), or save the map as grey values"
         )
-    return _look_up(path, numbers, known, port)[None, None]
+    return _look_up(str(path), numbers, known, port)[None, None]
+
+
+def labels_of(picture: Tensor, port: Port, *, palette: Palette | None = None) -> Tensor:
+    """A picture of labels (N, 3, H, W) in [0, 1] -> their numbers (N, 1, H, W) int64.
+
+    Colours are looked up in `palette`, or without it in the port's; where that has none, or the
+    palette is empty, grey values are the numbers. Raises ConfigError for colours without a label.
+    """
+    known = palette_of(port) if palette is None else palette
+    numbers = numbers_of(picture)
+    if known:
+        return _look_up("the map", numbers[:, 0], known, port)[:, None]
+    grey = numbers & 255
+    if not torch.equal(numbers, grey * 0x010101):
+        raise ConfigError(
+            f"{port.name} is coloured, but grey values are to be the numbers of the labels; choose "
+            "a palette, or give a grey map"
+        )
+    return grey
+
+
+def numbers_of(picture: Tensor) -> Tensor:
+    """A picture whose colours differ from thing to thing, (N, 3, H, W) in [0, 1], -> numbers."""
+    red, green, blue = (picture * 255).round().long().split(1, dim=1)
+    return red << 16 | green << 8 | blue
 
 
 def read_instances(path: Path) -> Tensor:
@@ -191,21 +216,21 @@ def _numbers(file: Image.Image, *, indexed: bool) -> tuple[Tensor, bool]:
     return read_labels(file), coloured
 
 
-def _look_up(path: Path, colours: Tensor, palette: Palette, port: Port) -> Tensor:
-    """The label of each colour."""
+def _look_up(name: str, colours: Tensor, palette: Palette, port: Port) -> Tensor:
+    """The label of each colour, (H, W) or (N, H, W); `name` is for messages."""
     missing = -1
     table = torch.full((1 << 24,), missing, dtype=torch.int16)
-    for colour, name in palette.items():
-        table[colour] = _label_of(name, port, missing)
-    labels = table[colours]
+    for colour, label in palette.items():
+        table[colour] = _label_of(label, port, missing)
+    labels = table[colours.cpu()].to(colours.device)
     wrong = labels == missing
     if wrong.any():
-        row, column = (int(i) for i in wrong.nonzero()[0])
-        colour = int(colours[row, column])
+        row, column = (int(i) for i in wrong.nonzero()[0, -2:])
+        colour = int(colours[wrong][0])
         known = ", ".join(f"{palette[c]} {hex_of(c)}" for c in list(palette)[:FEW])
-        name = f" ({palette[colour]}, no label of this network)" if colour in palette else ""
+        own = f" ({palette[colour]}, no label of this network)" if colour in palette else ""
         raise ConfigError(
-            f"{path} has the colour {hex_of(colour)}{name}, first at row {row}, column {column}, "
+            f"{name} has the colour {hex_of(colour)}{own}, first at row {row}, column {column}, "
             f"in {int((colours == colour).sum())} pixels, which stands for no label; the palette "
             f"has {known}{', ...' if len(palette) > FEW else ''}; draw the map in these alone, "
             "with hard edges, or give its own palette (--palette)"

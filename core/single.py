@@ -28,7 +28,7 @@ from torch import Tensor
 from .contract import THRESHOLD, Contract, Port
 from .crop import Window, in_mean_colour
 from .guides import NUMBERED, Guides, Size, from_output, to_port
-from .seam import match_colours
+from .seam import SEAM, match_colours
 
 LEAST_MARGIN = 4
 """The margin round the box is at least the canvas's side by this."""
@@ -62,6 +62,10 @@ class Canvas:
     """The box is at most this fraction of the canvas, as far as the picture is large enough."""
     enlarge: bool
     """Whether pictures smaller than the canvas are enlarged to it, or filled up by mirroring."""
+    color_match: bool = True
+    """As `FillOptions` has it, as `seam`."""
+    seam: int = SEAM
+    """Cells of the canvas."""
 
     @property
     def rim(self) -> int:
@@ -253,7 +257,7 @@ def fill_on_canvas(
     given |= _styles(network, given, seen, hole, guides.random)
     inputs = replace(guides, given=given).inputs(seen, hole)
     filled = from_output(network.run(*inputs), network.contract)
-    matched = match_colours(filled, seen, hole)
+    matched = match_colours(filled, seen, hole, tint=canvas.color_match, seam=canvas.seam)
     # What is known goes back as it is known: a seam mixes fill and picture, never fill and echo.
     return grid.back(torch.lerp(seen, matched, hole)).clamp(0, 1)
 

@@ -76,14 +76,16 @@ def test_transparent_pixels_are_the_hole(tmp_path):
 def test_pixels_of_a_colour_are_the_hole(tmp_path, colour):
     drawn("RGB", (255, 1, 255), (255, 0, 255)).save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png")
-    assert torch.equal(colour_mask(picture, colour), HOLE)
-    assert torch.equal(colour_mask(picture, colour, tolerance=1 / 255), torch.ones(1, 1, 2, 3))
+    assert torch.equal(colour_mask(picture.pixels, colour), HOLE)
+    assert torch.equal(
+        colour_mask(picture.pixels, colour, tolerance=1 / 255), torch.ones(1, 1, 2, 3)
+    )
 
 
 def test_an_unknown_colour_is_told(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
     with pytest.raises(ConfigError, match="'pinkish' is no colour; give it as '#ff00ff'"):
-        colour_mask(read_picture(tmp_path / "a.png"), "pinkish")
+        colour_mask(read_picture(tmp_path / "a.png").pixels, "pinkish")
 
 
 def test_a_sketch_is_light_on_dark_or_opaque_on_transparent(tmp_path):

@@ -15,14 +15,18 @@ class TorchBackend:
     """Runs a generator where it is told to; tensors come back to where they came from."""
 
     def __init__(self, generator: Generator, device: torch.device | None = None):
-        self.device = device or torch.device("cpu")
-        self.generator = generator.eval().to(self.device)
+        self.generator = generator.eval().to(device or torch.device("cpu"))
         self.contract = generator.contract
-        for module in generator.modules():
+        self.placed(device or torch.device("cpu"))
+
+    def placed(self, device: torch.device) -> None:
+        """Take note that the network has been moved to `device`."""
+        self.device = device
+        for module in self.generator.modules():
             if isinstance(module, ContextualAttention):
                 module.prune = TRUSTED  # nobody looks further
-                if self.device.type != "cpu":
-                    module.memory_budget = ACCELERATOR_BUDGET
+                cpu = device.type == "cpu"
+                module.memory_budget = type(module).memory_budget if cpu else ACCELERATOR_BUDGET
 
     @torch.inference_mode()
     def run(self, *inputs: Tensor) -> Tensor:

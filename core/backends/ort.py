@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import BackendError
 from ..graph import METADATA_KEY, GraphInfo
 from ..parts import Part, ports_of
+from ..progress import wait_for
 from .graph import GraphBackend, Runner, first_line, output_shape, read_parts
 from .providers import (
     errors_of,
@@ -74,7 +75,8 @@ def memory_of(device: str) -> torch.device:
 def runner_of(session: Any, info: GraphInfo, part: Part, home: torch.device) -> Runner:
     """What runs one part by its session; tensors on the CPU or at `home` are not copied."""
     inputs, output = ports_of(info.contract, part)
-    refusals = errors_of(load_onnxruntime())
+    ort = load_onnxruntime()
+    refusals = errors_of(ort)
 
     def run(*tensors: Tensor) -> Tensor:
         placed = [_placed(x, home) for x in tensors]
@@ -85,8 +87,12 @@ def runner_of(session: Any, info: GraphInfo, part: Part, home: torch.device) -> 
         for port, x in zip(inputs, placed, strict=True):
             binding.bind_input(port.name, *_memory(x))
         binding.bind_output(output.name, *_memory(result))
+        how = ort.RunOptions()
         try:
-            session.run_with_iobinding(binding)
+            wait_for(
+                lambda: session.run_with_iobinding(binding, how),
+                lambda: setattr(how, "terminate", True),
+            )
         except refusals as problem:
             raise BackendError(
                 f"the graph of {info.architecture} does not run on {tuple(placed[0].shape)} "

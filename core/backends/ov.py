@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import BackendError
 from ..extras import need
 from ..parts import Part, ports_of
+from ..progress import wait_for
 from .graph import GraphBackend, Runner, first_line, read_parts
 
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -75,7 +76,7 @@ class _Runner:
         arrays = [x.detach().to("cpu", torch.float32).contiguous().numpy() for x in inputs]
         feed = {n: self._ov.Tensor(x) for n, x in zip(self._names, arrays, strict=True)}
         try:
-            request.infer(feed)
+            wait_for(lambda: request.infer(feed), request.cancel)
         except RuntimeError as problem:
             raise BackendError(
                 f"OpenVINO does not run the graph on {tuple(inputs[0].shape)} "

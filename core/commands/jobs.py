@@ -46,7 +46,7 @@ class MaskSource:
         if self.path is not None:
             return read_mask(self.path, picture.size, invert=self.invert, rescale=self.rescale)
         if self.colour is not None:
-            mask = colour_mask(picture, self.colour, tolerance=self.tolerance)
+            mask = colour_mask(picture.pixels, self.colour, tolerance=self.tolerance)
         else:
             mask = alpha_mask(picture)
         return 1 - mask if self.invert else mask

@@ -1,10 +1,11 @@
 """The flags of every command that runs a network, and the network that they name."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 
 from ..backends import RUNTIMES, open_backend
-from ..pipeline import STRATEGIES, FillOptions, Inpainter
+from ..options import STRATEGIES, FillOptions
+from ..pipeline import Inpainter
 from ..weights import DEFAULT_WEIGHTS
 from .folder import say
 
@@ -18,6 +19,7 @@ def add_options(parser: ArgumentParser) -> None:
         ("grow", "pixels to widen the hole"),
         ("feather", "pixels round the hole to blend over; 0 keeps them bit for bit"),
         ("work-size", "longest side on which the network works"),
+        ("seam", "pixels inside the hole over which the fill is drawn to the colours round it"),
     ):
         default = getattr(DEFAULTS, name.replace("-", "_"))
         group.add_argument(
@@ -26,6 +28,10 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--strategy", choices=STRATEGIES, default=DEFAULTS.strategy,
         help="whole picture, crops round the holes, or all holes in a single pass (default: auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--color-match", action=BooleanOptionalAction, default=DEFAULTS.color_match,
+        help="take the broad error of colour, seen on known pixels, off the fill (default: yes)",
     )  # fmt: skip
     group.add_argument(
         "--context", type=float, default=DEFAULTS.context, metavar="SHARE",
@@ -67,7 +73,7 @@ def add_folder_flags(parser: ArgumentParser) -> None:
 
 def open_inpainter(args: Namespace) -> Inpainter:
     """The network of the flags, with the options that the command has flags for."""
-    fields = ("grow", "feather", "strategy", "context", "work_size", "seed")
+    fields = ("grow", "feather", "strategy", "context", "work_size", "color_match", "seam", "seed")
     values = {name: getattr(args, name, None) for name in fields}
     options = FillOptions(**{name: value for name, value in values.items() if value is not None})
     backend = open_backend(Path(args.weights), args.device, args.backend, say)

@@ -8,20 +8,24 @@ import torch
 from torch import Tensor
 
 from ..errors import ShapeError
-from ..masks.files import alpha_mask, colour_mask, read_guide, read_mask
+from ..masks.files import alpha_mask, colour_mask, grey_of, read_guide, read_mask
 from .read import Picture, read_picture
 from .write import save_pixels, write_picture
 
 __all__ = [
     "Picture",
     "alpha_mask",
+    "alpha_of_bhwc",
     "colour_mask",
+    "from_bhw",
     "from_bhwc",
+    "grey_of",
     "read_guide",
     "read_mask",
     "read_picture",
     "save_pixels",
     "side_by_side",
+    "to_bhw",
     "to_bhwc",
     "write_picture",
 ]
@@ -34,11 +38,32 @@ def from_bhwc(image: Tensor) -> Tensor:
     return image[..., :3].movedim(-1, 1)
 
 
+def alpha_of_bhwc(image: Tensor) -> Tensor | None:
+    """The fourth channel of ComfyUI's (B, H, W, 4) as (B, 1, H, W); None where there are three."""
+    return image[..., 3:].movedim(-1, 1) if image.ndim == 4 and image.shape[-1] == 4 else None
+
+
 def to_bhwc(image: Tensor) -> Tensor:
     """(B, C, H, W) -> ComfyUI's (B, H, W, C)."""
     if image.ndim != 4:
         raise ShapeError(f"an image is (B, C, H, W), but got {tuple(image.shape)}")
     return image.movedim(1, -1)
+
+
+def from_bhw(mask: Tensor) -> Tensor:
+    """ComfyUI's masks, (B, H, W), (H, W) or (B, 1, H, W), -> (B, 1, H, W)."""
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        return mask
+    if mask.ndim not in (2, 3):
+        raise ShapeError(f"a mask is (B, H, W), but got {tuple(mask.shape)}")
+    return (mask if mask.ndim == 3 else mask[None])[:, None]
+
+
+def to_bhw(mask: Tensor) -> Tensor:
+    """(B, 1, H, W) -> ComfyUI's (B, H, W)."""
+    if mask.ndim != 4 or mask.shape[1] != 1:
+        raise ShapeError(f"a mask is (B, 1, H, W), but got {tuple(mask.shape)}")
+    return mask[:, 0]
 
 
 def side_by_side(pictures: list[Tensor], gap: int = 8) -> Tensor:

@@ -106,10 +106,13 @@ def encode(rgb: Array, alpha: Array | None, coding: Coding) -> Array:
     return values[..., 0] if values.shape[-1] == 1 else values
 
 
-def luma(rgb: Array) -> Array:
-    """(3, h, w) -> (h, w); written so that a gray pixel is its own luma, bit for bit."""
+def luma(rgb: Any) -> Any:
+    """(3, ...) -> (...), array or tensor; a gray pixel is its own luma, bit for bit.
+
+    The numbers stay of the type that they are.
+    """
     red, green, blue = rgb
-    return green + np.float32(0.299) * (red - green) + np.float32(0.114) * (blue - green)
+    return green + 0.299 * (red - green) + 0.114 * (blue - green)
 
 
 def extend_palette(palette: Array, rgb: Array) -> Array:

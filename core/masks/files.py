@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import ImageColor
 from torch import Tensor
 
-from ..crop import resize_drawn
 from ..errors import ConfigError, ImageError, ShapeError
 from ..image.modes import luma
 from ..image.read import Picture, read_picture
+from .fit import fit_color, fit_lines, fit_mask
 
 
 def read_mask(
@@ -24,10 +22,11 @@ def read_mask(
     Raises ShapeError for another size without `rescale`, ImageError for a bad file.
     """
     picture = read_picture(path)
-    mask = _light(picture)
+    mask = grey_of(picture.pixels)
     if picture.alpha is not None:
         mask = mask * picture.alpha
-    mask = _fitted(path, mask, size, rescale=rescale, mode="nearest-exact")
+    check_size(path, mask, size, rescale=rescale)
+    mask = fit_mask(mask, size)
     return 1 - mask if invert else mask
 
 
@@ -38,8 +37,10 @@ def alpha_mask(picture: Picture) -> Tensor:
     return 1 - picture.alpha
 
 
-def colour_mask(picture: Picture, colour: str, *, tolerance: float = 0.0) -> Tensor:
-    """The pixels of one colour, such as "#ff00ff" or "magenta", as a mask (1, 1, H, W), 1 = hole.
+def colour_mask(pixels: Tensor, colour: str, *, tolerance: float = 0.0) -> Tensor:
+    """The pixels of one colour, such as "#ff00ff" or "magenta": (N, 3, H, W) -> (N, 1, H, W).
+
+    Pictures in [0, 1] -> masks of 0 and 1, 1 = hole.
 
     Each channel may differ by `tolerance` (0 to 1) and half an 8-bit step.
     Raises ConfigError for an unknown colour.
@@ -50,9 +51,9 @@ def colour_mask(picture: Picture, colour: str, *, tolerance: float = 0.0) -> Ten
         raise ConfigError(
             f"{colour!r} is no colour; give it as '#ff00ff' or by name, as 'magenta'"
         ) from None
-    close = torch.ones_like(picture.pixels[:, :1], dtype=torch.bool)
+    close = torch.ones_like(pixels[:, :1], dtype=torch.bool)
     for channel, value in enumerate(wanted):
-        distance = (picture.pixels[:, channel : channel + 1] - value / 255).abs()
+        distance = (pixels[:, channel : channel + 1] - value / 255).abs()
         close &= distance <= tolerance + 0.5 / 255
     return close.float()
 
@@ -75,14 +76,16 @@ def read_guide(
     if channels == 3:
         color = picture.pixels if alpha is None else picture.pixels * alpha
         check_size(path, color, size, rescale=rescale)
-        return resize_drawn(color, size)
+        return fit_color(color, size)
     drawn_in_alpha = alpha is not None and bool((alpha < 1).any())
-    guide = alpha if alpha is not None and drawn_in_alpha else _light(picture)
-    return _fitted(path, guide, size, rescale=rescale, mode="bilinear")
+    guide = alpha if alpha is not None and drawn_in_alpha else grey_of(picture.pixels)
+    check_size(path, guide, size, rescale=rescale)
+    return fit_lines(guide, size)
 
 
-def _light(picture: Picture) -> Tensor:
-    return torch.from_numpy(np.clip(luma(picture.pixels[0].numpy()), 0, 1))[None, None]
+def grey_of(pixels: Tensor) -> Tensor:
+    """How light each pixel is: RGB (N, 3, H, W) in [0, 1] -> (N, 1, H, W); grey stays as it is."""
+    return luma(pixels.movedim(1, 0))[:, None].clamp(0, 1)
 
 
 def check_size(path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool) -> None:
@@ -93,15 +96,3 @@ def check_size(path: Path, layer: Tensor, size: tuple[int, int], *, rescale: boo
             f"{path} is {height} x {width} pixels (height x width) but the picture is "
             f"{size[0]} x {size[1]}; give one of the same size or ask for rescaling (--scale-mask)"
         )
-
-
-def _fitted(
-    path: Path, layer: Tensor, size: tuple[int, int], *, rescale: bool, mode: str
-) -> Tensor:
-    check_size(path, layer, size, rescale=rescale)
-    if tuple(layer.shape[-2:]) == tuple(size):
-        return layer
-    if mode == "bilinear":
-        smooth = F.interpolate(layer, tuple(size), mode=mode, antialias=True)
-        return smooth.clamp(0, 1)
-    return F.interpolate(layer, tuple(size), mode=mode)

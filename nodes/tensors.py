@@ -1,0 +1,95 @@
+"""ComfyUI's tensors to those of `core` and back; nothing else in the pack knows of (B, H, W, C).
+
+An IMAGE is (B, H, W, 3 or 4) in [0, 1], a MASK (B, H, W), 1 = hole.
+"""
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError, ShapeError
+from ..core.image import alpha_of_bhwc, from_bhw, from_bhwc, grey_of, to_bhw, to_bhwc
+from ..core.masks.fit import fit_color, fit_lines, fit_mask
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def pixels_of(image: Tensor) -> Tensor:
+    """IMAGE -> RGB (B, 3, H, W), float32."""
+    return from_bhwc(image).float()
+
+
+def alpha_of(image: Tensor) -> Tensor | None:
+    """IMAGE -> its transparency (B, 1, H, W), float32, or None if it has none."""
+    alpha = alpha_of_bhwc(image)
+    return None if alpha is None else alpha.float()
+
+
+def size_of(image: Tensor) -> Size:
+    """IMAGE -> (height, width)."""
+    return image.shape[1], image.shape[2]
+
+
+def mask_of(mask: Tensor, size: Size) -> Tensor:
+    """MASK -> (B, 1, *size), scaled if it has another size. Raises ConfigError for an empty one.
+
+    LoadImage gives an empty mask of 64x64 for any picture without transparency.
+    """
+    found = from_bhw(mask).float()
+    if not (found > 0).any():
+        raise ConfigError(
+            "the mask is empty: draw one, for example in the mask editor (right click on the "
+            "image of Load Image)"
+        )
+    return fit_mask(found, size)
+
+
+def lines_of(drawn: Tensor, size: Size) -> Tensor:
+    """MASK or IMAGE of light lines on dark, or opaque ones on transparent -> (B, 1, *size)."""
+    return fit_lines(drawing_of(drawn), size)
+
+
+def drawing_of(drawn: Tensor) -> Tensor:
+    """MASK, or IMAGE -> (B, 1, H, W): its transparency where it has any, else how light it is."""
+    if drawn.ndim != 4 or (drawn.shape[1] == 1 and drawn.shape[-1] not in (3, 4)):
+        return from_bhw(drawn).float()
+    alpha = alpha_of(drawn)
+    if alpha is not None and (alpha < 1).any():
+        return alpha
+    return grey_of(pixels_of(drawn))
+
+
+def color_of(drawn: Tensor, size: Size) -> Tensor:
+    """IMAGE of strokes on black or transparent ground -> (B, 3, *size), on black."""
+    alpha = alpha_of(drawn)
+    color = pixels_of(drawn)
+    return fit_color(color if alpha is None else color * alpha, size)
+
+
+def image_of(pixels: Tensor, alpha: Tensor | None = None) -> Tensor:
+    """(B, 3, H, W), and (B, 1, H, W) if there is transparency -> IMAGE, where ComfyUI wants it."""
+    if alpha is not None:
+        pixels = torch.cat([pixels, alpha.expand(len(pixels), -1, -1, -1)], dim=1)
+    return _placed(to_bhwc(pixels))
+
+
+def mask_from(mask: Tensor) -> Tensor:
+    """(B, 1, H, W) -> MASK, where ComfyUI wants it."""
+    return _placed(to_bhw(mask))
+
+
+def check_batches(**tensors: Tensor | None) -> None:
+    """Raise ShapeError unless all that are there have one item, or the same number of them."""
+    counts = {name: len(x) for name, x in tensors.items() if x is not None and len(x) > 1}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise ShapeError(
+            f"the batches do not fit together: {found}; give as many of each, or a single one"
+        )
+
+
+def _placed(x: Tensor) -> Tensor:
+    device = comfy.model_management.intermediate_device()
+    dtype = comfy.model_management.intermediate_dtype()
+    return x.clamp(0, 1).to(device, dtype).contiguous()
