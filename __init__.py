@@ -1,10 +1,12 @@
-"""ComfyUI's door to the node pack; there are no nodes yet.
+"""ComfyUI's door to the node pack, which stands in `nodes`.
 
 ComfyUI loads this folder as a package under a name made of its path, so everything below imports
 relatively. Nothing else imports this file.
 """
 
-from typing import Any
+from .nodes import comfy_entrypoint
 
-NODE_CLASS_MAPPINGS: dict[str, Any] = {}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+WEB_DIRECTORY = "./web"
+"""Help pages of the nodes; there is no JavaScript."""
+
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

@@ -50,9 +50,19 @@ def lines_of(drawn: Tensor, size: Size) -> Tensor:
     return fit_lines(drawing_of(drawn), size)
 
 
+def is_mask(x: Tensor) -> bool:
+    """Whether it is a MASK, and not an IMAGE."""
+    return x.ndim != 4 or (x.shape[1] == 1 and x.shape[-1] not in (3, 4))
+
+
+def mask_numbers(mask: Tensor) -> Tensor:
+    """MASK whose values are the numbers of 8-bit grey -> (B, 1, H, W) int64."""
+    return (from_bhw(mask) * 255).round().long()
+
+
 def drawing_of(drawn: Tensor) -> Tensor:
     """MASK, or IMAGE -> (B, 1, H, W): its transparency where it has any, else how light it is."""
-    if drawn.ndim != 4 or (drawn.shape[1] == 1 and drawn.shape[-1] not in (3, 4)):
+    if is_mask(drawn):
         return from_bhw(drawn).float()
     alpha = alpha_of(drawn)
     if alpha is not None and (alpha < 1).any():

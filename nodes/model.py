@@ -1,0 +1,57 @@
+"""Load Inpaint Model."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..core.backends import RUNTIMES
+from .files import DEFAULT, model_names, model_path, stamp
+from .kinds import CATEGORY, Model, in_one_sentence
+from .loaded import load
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "tensorrt", "rtx", "directml", "coreml", "gpu")
+DEVICES += ("cpu:bf16",)
+"""As the runtimes call them; auto: ComfyUI's own for weights, the best there for the rest."""
+
+
+class LoadModel(io.ComfyNode):
+    """A network from weights, an exported graph or an engine."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GatefillLoadModel",
+            display_name="Load Inpaint Model (Gatefill)",
+            category=CATEGORY,
+            description="Load a network that fills holes: bundled weights, or weights, ONNX graphs "
+            "and TensorRT engines from models/inpaint.",
+            search_aliases=["deepfill", "sc-fegan", "spade", "inpaint model", "load onnx", "lama"],
+            inputs=[
+                io.Combo.Input(
+                    "model_name", options=model_names(), default=DEFAULT,
+                    tooltip="DeepFillv2 for photos, SC-FEGAN for faces, SPADE for street scenes.",
+                ),
+                io.Combo.Input(
+                    "backend", options=list(RUNTIMES), default="auto", advanced=True,
+                    tooltip="What runs it. auto: PyTorch for weights, and for a graph the first of "
+                    "TensorRT, ONNX Runtime and PyTorch that works.",
+                ),
+                io.Combo.Input(
+                    "device", options=list(DEVICES), default="auto", advanced=True,
+                    tooltip="auto: where ComfyUI runs its models; for graphs the best there is.",
+                ),
+            ],
+            outputs=[Model.Output(display_name="model")],
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, **rest: Any) -> str:
+        """Loads again when the file has changed."""
+        return stamp(model_path(model_name))
+
+    @classmethod
+    @in_one_sentence
+    def execute(cls, model_name: str, backend: str, device: str) -> io.NodeOutput:
+        """Open it."""
+        place = "" if device == "auto" else device
+        return io.NodeOutput(load(model_name, model_path(model_name), backend, place))
