@@ -1,11 +1,12 @@
 """What holds for every test."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from packs import Pack, loaded_pack
 
 # Small tensors only: on a busy machine two threads wait for each other (seen: 13 s against 1 s).
 torch.set_num_threads(1)
@@ -28,3 +29,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     from exports import write_export
 
     return functools.cache(lambda preset: write_export(preset, tmp_path_factory.mktemp(preset)))
+
+
+@pytest.fixture(scope="session")
+def whole_pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pack]:
+    """The node pack as ComfyUI loads it, once."""
+    with loaded_pack(tmp_path_factory.mktemp("comfyui")) as found:
+        yield found
+
+
+@pytest.fixture
+def pack(whole_pack: Pack, tmp_path: Path) -> Pack:
+    """The node pack in a ComfyUI that was just started, with empty folders of its own."""
+    whole_pack.comfy.reset(tmp_path / "comfyui")
+    whole_pack.part("files").add_folder()
+    whole_pack.part("loaded").close_sessions()
+    return whole_pack
