@@ -1,6 +1,7 @@
 """OpenVINO as the backend: the fastest on CPUs, in float32 or, by choice, in bfloat16."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class _Runner:
         arrays = [x.detach().to("cpu", torch.float32).contiguous().numpy() for x in inputs]
         feed = {n: self._ov.Tensor(x) for n, x in zip(self._names, arrays, strict=True)}
         try:
-            wait_for(lambda: request.infer(feed), request.cancel)
+            wait_for(partial(_infer, request, feed), request.cancel)
         except RuntimeError as problem:
             raise BackendError(
                 f"OpenVINO does not run the graph on {tuple(inputs[0].shape)} "
@@ -90,6 +91,12 @@ class _Runner:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         return self._own.request
+
+
+def _infer(request: Any, feed: dict[str, Any]) -> None:
+    # Not `infer`, which cannot be cancelled.
+    request.start_async(feed)
+    request.wait()
 
 
 def _device(core: Any, device: str) -> str:
