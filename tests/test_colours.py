@@ -1,4 +1,4 @@
-"""Colour strokes for training: what they are drawn after, and that they are like a hand's."""
+"""Colour strokes: what they are drawn after, and that they are like a hand's."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import ConfigError
+from core.sketch.colors import Ground, amount_of, colour_strokes, smoothed
 from trainer.config import TrainConfig
-from trainer.data.colours import Ground, colour_strokes, draw_colours, smoothed
+from trainer.data.colours import draw_colours
 from trainer.data.frame import Frame
 from trainer.data.sources import Entry, Place
 
@@ -119,6 +120,26 @@ def test_whole_areas_are_filled_at_times():
     assert 0.04 < (shares > 0.6).mean() < 0.25
 
 
+def test_a_density_says_how_much_is_drawn():
+    """From one stroke to areas that leave next to nothing free."""
+    shares = []
+    for amount in map(amount_of, (0.01, 0.3, 0.6, 1.0)):
+        found = [
+            colour_strokes(halves(), None, np.random.default_rng(seed), amount)
+            for seed in range(20)
+        ]
+        shares.append(np.mean([drawn(strokes).float().mean() for strokes in found]))
+    assert shares == sorted(shares)
+    assert shares[0] < 0.05 and 0.15 < shares[1] < 0.6 and shares[3] > 0.85
+    assert amount_of(0.5) == ((0, 0), (15, 15)) and amount_of(1) == ((24, 24), (30, 30))
+
+
+@pytest.mark.parametrize("density", [0, -0.5, 1.01, float("nan")])
+def test_a_density_that_is_none_is_refused(density):
+    with pytest.raises(ConfigError, match="must be above 0 and up to 1"):
+        amount_of(density)
+
+
 def test_a_pen_is_no_wider_than_what_it_draws():
     """30 strokes in segments of 2 x 2 pixels are dabs of at most 3 x 3."""
     rows = torch.arange(96) // 2
@@ -203,5 +224,5 @@ def test_without_a_label_map_and_with_a_damaged_one_colours_part_the_picture(tmp
 
 def test_without_opencv_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ConfigError, match="need OpenCV; install opencv-python-headless"):
+    with pytest.raises(ConfigError, match="needs OpenCV; install opencv-python-headless"):
         colour_strokes(halves(), None, np.random.default_rng(0))

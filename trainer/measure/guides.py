@@ -12,8 +12,8 @@ from core.errors import ConfigError, InpaintError
 from core.guides import NUMBERED
 from core.image.exif import DAMAGE
 from core.semantic import paint_labels
+from core.sketch.colors import colour_strokes
 
-from ..data.colours import colour_strokes
 from ..data.guides import check_label_maps
 from ..data.samples import Entry
 from ..data.sides import labels
