@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.errors import TrainingError
+from core.errors import BackendError, ShapeError, TrainingError
+from core.metrics import compare, in_words, means, measure, total_variation, variation_ratio
 from trainer.measure.fid import frechet_distance, load_inception
 from trainer.measure.fills import opencv_methods
 from trainer.measure.lpips import load_lpips
-from trainer.measure.metrics import edge_agreement, measure, quantised
+from trainer.measure.metrics import edge_agreement, quantised
 from trainer.measure.observe import Seen, compare_sets
 from trainer.measure.tables import averages, guide_note, over_seeds, table
 from trainer.measure.texture import PER_PICTURE, hole_vectors, squared_mmd, texture_distance
@@ -87,6 +89,77 @@ def test_a_flat_picture_has_no_variation_to_compare_with():
     assert "tv_ratio" not in numbers
     lines = [{"method": "a"} | numbers, {"method": "a"} | numbers | {"tv_ratio": 0.5}]
     assert averages(lines)["a"]["tv_ratio"] == 0.5
+
+
+def test_the_psnr_is_that_of_scikit_image_to_the_last_digit():
+    from skimage.metrics import peak_signal_noise_ratio
+
+    a, b = textured(seed=1), textured(seed=2)
+    arrays = [x[0].movedim(0, -1).double().numpy() for x in (b, a)]
+    assert measure(a, b, hole_of(96, rows=9))["psnr"] == peak_signal_noise_ratio(
+        *arrays, data_range=1
+    )
+
+
+def test_variation_inside_a_hole_by_hand():
+    """Columns 0 0 1 0 and a hole over the right three: steps there 1 and 1, downwards none."""
+    image = torch.zeros(1, 3, 5, 4)
+    image[..., 2] = 1
+    hole = torch.zeros(1, 1, 5, 4)
+    hole[..., 1:] = 1
+    assert total_variation(image, hole) == 1
+    hole[..., 1] = 0  # 1 0: a single step across
+    image[:, :, ::2, 2] = 0.5  # and 1/2 in every step down of one column of two
+    assert total_variation(image, hole) == pytest.approx((3 * 0.5 + 2 * 1) / 5 + 0.5 / 2)
+    assert total_variation(image, torch.ones_like(hole)) == total_variation(image)
+    hole[:] = 0
+    hole[..., 2, 2] = 1  # a single pixel has no neighbour
+    assert total_variation(image, hole) == 0 and not variation_ratio(image, image, hole)
+
+
+def test_pictures_are_compared_one_by_one_and_in_the_mean():
+    """0.1 and 0.3 off in red, in the whole hole of the first and of the second picture."""
+    reference = torch.full((1, 3, 16, 16), 0.5)
+    image = reference.repeat(2, 1, 1, 1)
+    image[0, 0, :4] += 0.1
+    image[1, 0, :4] += 0.3
+    found, why = compare(image, reference, 0.6 * hole_of(16, rows=4))
+    assert not why and [set(one) for one in found] == 2 * [{
+        "hole_l1", "hole_l2", "l1", "l2", "hole_psnr", "psnr", "ssim"
+    }]  # fmt: skip
+    assert found[1] == pytest.approx(measure(image[1:], reference, hole_of(16, rows=4)))
+    assert means(found)["hole_l1"] == pytest.approx((0.1 + 0.3) / 3 / 2 * 100)
+    assert means([{"psnr": 1.0}, {"psnr": 4.0, "ssim": 0.5}]) == {"psnr": 2.5, "ssim": 0.5}
+    words = in_words({"ssim": 0.123456, "hole_l1": 12.0, "hole_psnr": 9.0})
+    assert words == "hole L1 12 %, hole PSNR 9 dB, SSIM 0.1235"
+
+
+def test_without_a_mask_all_of_a_picture_is_compared():
+    a, b = textured(seed=1), textured(seed=2)
+    (numbers,), _ = compare(a, b)
+    assert numbers["hole_l1"] == numbers["l1"] and numbers["hole_psnr"] == pytest.approx(
+        numbers["psnr"]
+    )
+    (numbers,), _ = compare(a, b, torch.zeros(1, 1, 96, 96))
+    assert not {"hole_l1", "hole_l2", "hole_psnr", "tv_ratio"} & set(numbers)
+
+
+def test_only_structural_similarity_needs_scikit_image(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
+    (numbers,), why = compare(textured(seed=1), textured(seed=2), hole_of(96, rows=20))
+    assert "scikit-image" in why and "ssim" not in numbers and len(numbers) == 7
+    with pytest.raises(BackendError, match="scikit-image"):
+        measure(textured(), textured(), hole_of(96, rows=20))
+
+
+def test_small_pictures_have_no_structural_similarity():
+    (numbers,), why = compare(torch.zeros(1, 3, 10, 40), torch.ones(1, 3, 10, 40))
+    assert "40 x 10" in why and "ssim" not in numbers and numbers["psnr"] == 0
+
+
+def test_pictures_of_different_sizes_are_not_compared():
+    with pytest.raises(ShapeError, match="30 x 20 and the reference 20 x 30"):
+        compare(torch.zeros(1, 3, 20, 30), torch.zeros(1, 3, 30, 20))
 
 
 def column(*places: int) -> torch.Tensor:

@@ -13,10 +13,10 @@ from core.backends import open_backend
 from core.contract import Port
 from core.crop import in_mean_colour
 from core.errors import ConfigError
+from core.metrics import channels_last
 from core.pipeline import Inpainter
 
 from .guides import DRAWN, asked, needed
-from .metrics import channels_last
 from .trials import WHOLE
 
 Fill = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from core.backends import choose_device
+from core.metrics import Numbers
 from core.sketch.draw import Drawer, draw_lines, open_drawer
 
 from ..perceptual import FeatureNetwork, feature_distance, load_features
 from .fid import Inception, frechet_distance, load_inception
 from .lpips import Lpips, load_lpips
-from .metrics import Numbers, edge_agreement
+from .metrics import edge_agreement
 from .texture import hole_vectors, texture_distance
 
 TRUE = ""

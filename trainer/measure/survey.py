@@ -10,11 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from core.errors import ConfigError
+from core.metrics import measure
 
 from ..data.samples import Entry
 from .fills import Fill, given_ports
 from .guides import shown_guides, true_guides
-from .metrics import measure, quantised
+from .metrics import quantised
 from .observe import TRUE, Observer, Pools, Seen
 from .tables import Means, averages, over_seeds
 from .trials import Draw, Square, read_square

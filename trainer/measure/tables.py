@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from core.image import side_by_side
+from core.metrics import Numbers
 
 from .fills import guided
-from .metrics import COLUMNS, Numbers
+from .metrics import COLUMNS
 
 Means = dict[str, Numbers]
 """Method -> metric -> mean over pictures."""
