@@ -4,14 +4,18 @@ Nothing here pads, scales or composites: a node turns ComfyUI's tensors into tho
 it, and turns back. The ids of nodes never change; a renamed one gets a line in `REPLACED`.
 """
 
-from comfy_api.latest import ComfyExtension, io
+from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
 from .files import add_folder
 from .inpaint import Inpaint
 from .model import LoadModel
+from .samples import Sample
 from .semantic import SemanticFill, SemanticToImage
 
-NODES: list[type[io.ComfyNode]] = [LoadModel, Inpaint, SemanticFill, SemanticToImage]
+NODES: list[type[io.ComfyNode]] = [LoadModel, Sample, Inpaint, SemanticFill, SemanticToImage]
+REPLACED: list[io.NodeReplace] = []
+"""For each node that is no longer there, the one that workflows get in its place. Only inputs that
+were required can be mapped: ComfyUI looks each of them up."""
 
 
 class Gatefill(ComfyExtension):
@@ -20,6 +24,8 @@ class Gatefill(ComfyExtension):
     async def on_load(self) -> None:
         """Before any schema is asked for."""
         add_folder()
+        for replacement in REPLACED:
+            await ComfyAPI().node_replacement.register(replacement)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes."""

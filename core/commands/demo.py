@@ -7,6 +7,7 @@ import torch
 
 from ..image import save_pixels, side_by_side
 from .folder import say
+from .guides import GUIDES
 from .jobs import Job, MaskSource, fill_file
 from .network import add_model, open_inpainter
 
@@ -22,12 +23,15 @@ def add_demo(parser: ArgumentParser) -> None:
 
 
 def demo(args: Namespace) -> int:
-    """`demo`: every sample photo, with input, mask, result and all of them side by side."""
+    """`demo`: each sample photo for this network, with input, mask, result and side by side."""
     inpainter = open_inpainter(args)
     output = Path(args.output)
-    drawn_on = "sketch" in [port.name for port in inpainter.backend.contract.guides]
+    ports = {port.name for port in inpainter.backend.contract.guides}
+    drawn_on = "sketch" in ports
     for mask_file in sorted(SAMPLES.glob("*.mask.png")):
         name = mask_file.name.removesuffix(".mask.png")
+        if not tasks_of(name) <= ports:
+            continue
         image = next(p for p in SAMPLES.glob(f"{name}.*") if p.suffix == ".jpg")
         sketch = SAMPLES / f"{name}.sketch.png"
         job = Job(
@@ -47,3 +51,12 @@ def demo(args: Namespace) -> int:
         say(f"{name}: filled in {filled.seconds:.2f} s, {output / name}.side_by_side.png")
     say(f"input, mask, result and side by side are in {output.resolve()}")
     return 0
+
+
+def tasks_of(name: str) -> set[str]:
+    """The ports that a network must have to fill a sample as it is meant; lines are no must."""
+    return {
+        port
+        for port, side in GUIDES.items()
+        if port != "sketch" and any(any(SAMPLES.glob(f"{name}.{w}.*")) for w in side.words)
+    }
