@@ -32,19 +32,15 @@ def add_folder() -> None:
 
 def model_names() -> list[str]:
     """The names of all networks that can be loaded, the bundled ones first."""
-    own = sorted(path for path in BUNDLED.glob("*.safetensors") if is_ours(path))
-    names = [PREFIX + path.name for path in own]
+    names = sorted(name for name, path in _bundled() if is_ours(path))
     names.sort(key=lambda name: name != DEFAULT)
     return names + sorted(name for name, path in _files() if is_ours(path))
 
 
 def model_path(name: str) -> Path:
     """The file of a name. Raises ConfigError for one that is not there."""
-    if name.startswith(PREFIX):
-        path: Path | None = BUNDLED / name.removeprefix(PREFIX)
-    else:
-        path = dict(_files()).get(name)
-    if path is None or not path.is_file():
+    path = dict(_bundled() if name.startswith(PREFIX) else _files()).get(name)
+    if path is None:
         raise ConfigError(
             f"there is no model {name!r}; put it into models/{FOLDER}, refresh the page (R), and "
             "choose it again"
@@ -89,6 +85,12 @@ def _is_ours(path: Path, stamp: str) -> bool:
         return architecture in ARCHITECTURES and architecture != "edges"
     except InpaintError:
         return False
+
+
+def _bundled() -> Iterator[tuple[str, Path]]:
+    """Name and path of all weights that come with the project."""
+    for path in BUNDLED.glob("*.safetensors"):
+        yield PREFIX + path.name, path
 
 
 def _files(below: str = "") -> Iterator[tuple[str, Path]]:

@@ -45,9 +45,9 @@ class LoadModel(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, **rest: Any) -> str:
-        """Loads again when the file has changed."""
-        return stamp(model_path(model_name))
+    def fingerprint_inputs(cls, model_name: str | None, **rest: Any) -> str:
+        """Loads again when the file has changed; a name that comes by a link is not known yet."""
+        return stamp(model_path(model_name)) if model_name else ""
 
     @classmethod
     @in_one_sentence

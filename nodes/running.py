@@ -7,6 +7,7 @@ import comfy.model_management
 import comfy.utils
 from torch import Tensor
 
+from ..core.contract import THRESHOLD
 from ..core.errors import ConfigError
 from ..core.options import FillOptions
 from ..core.pipeline import Inpainter
@@ -55,7 +56,7 @@ def run(
 
 def check_some_known(mask: Tensor) -> None:
     """Raise ConfigError where nothing is left of a picture to fill from."""
-    if (mask.flatten(1).amin(1) > 0).any():
+    if (mask.flatten(1).amin(1) > THRESHOLD).any():
         raise ConfigError(
             "the mask covers the whole picture, so there is nothing to fill from: paint less, or "
             "invert it"

@@ -16,14 +16,17 @@ Size = tuple[int, int]
 
 
 def pixels_of(image: Tensor) -> Tensor:
-    """IMAGE -> RGB (B, 3, H, W), float32."""
-    return from_bhwc(image).float()
+    """IMAGE -> RGB (B, 3, H, W), float32.
+
+    Other nodes leave values a little out of range, as by scaling; NaN is left for `core` to refuse.
+    """
+    return from_bhwc(image).float().clamp(0, 1)
 
 
 def alpha_of(image: Tensor) -> Tensor | None:
     """IMAGE -> its transparency (B, 1, H, W), float32, or None if it has none."""
     alpha = alpha_of_bhwc(image)
-    return None if alpha is None else alpha.float()
+    return None if alpha is None else alpha.float().clamp(0, 1)
 
 
 def size_of(image: Tensor) -> Size:
@@ -36,7 +39,7 @@ def mask_of(mask: Tensor, size: Size) -> Tensor:
 
     LoadImage gives an empty mask of 64x64 for any picture without transparency.
     """
-    found = from_bhw(mask).float()
+    found = from_bhw(mask).float().clamp(0, 1)
     if not (found > 0).any():
         raise ConfigError(
             "the mask is empty: draw one, for example in the mask editor (right click on the "
@@ -63,7 +66,7 @@ def mask_numbers(mask: Tensor) -> Tensor:
 def drawing_of(drawn: Tensor) -> Tensor:
     """MASK, or IMAGE -> (B, 1, H, W): its transparency where it has any, else how light it is."""
     if is_mask(drawn):
-        return from_bhw(drawn).float()
+        return from_bhw(drawn).float().clamp(0, 1)
     alpha = alpha_of(drawn)
     if alpha is not None and (alpha < 1).any():
         return alpha

@@ -190,7 +190,11 @@ class ComfyExtension(ABC):
 
 
 class InterruptProcessingException(BaseException):
-    """The user wants the run to end (an `Exception` in older versions)."""
+    """The user wants the run to end."""
+
+
+class OlderInterruption(Exception):
+    """What it was in 0.18.1."""
 
 
 class Modules:
@@ -228,6 +232,7 @@ class Modules:
         self.folder = folder
         self.dtype, self.device = torch.float32, torch.device("cpu")
         self.ask, self.emptied = (lambda: False), 0
+        self.interruption = InterruptProcessingException
         for noted in (self.bars, self.loads, self.freed):
             noted.clear()
         for name in ("models/inpaint", "input", "output", "temp"):
@@ -245,7 +250,7 @@ class Modules:
 
         def check() -> None:
             if self.ask():
-                raise InterruptProcessingException
+                raise self.interruption
 
         def raise_non_oom(e: Exception) -> None:
             if not isinstance(e, torch.OutOfMemoryError):

@@ -120,6 +120,17 @@ def check_output(schema: Schema, output: NodeOutput, dtype: torch.dtype) -> None
             assert type(value) is PLAIN[slot.io_type], (where, type(value))
 
 
+def contract_of(schema: Schema) -> dict[str, Any]:
+    """What saved workflows rely on: ids in order, types, defaults and choices."""
+    inputs = {}
+    for slot in schema.inputs:
+        facts = {"type": slot.get_io_type(), "optional": slot.optional or None}
+        facts |= {name: slot.given.get(name) for name in ("default", "options")}
+        inputs[slot.id] = {name: fact for name, fact in facts.items() if fact is not None}
+    outputs = [[slot.io_type, slot.given["display_name"]] for slot in schema.outputs]
+    return {"inputs": inputs, "outputs": outputs, "output_node": schema.is_output_node}
+
+
 PLAIN = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
