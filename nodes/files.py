@@ -15,9 +15,14 @@ from ..core.weights import BUNDLED, read_info
 
 FOLDER = "inpaint"
 """Of ComfyUI's models; other packs keep theirs there too."""
+EDGES = "edges"
+"""The architecture that draws lines and fills nothing."""
 PREFIX = "bundled/"
 DEFAULT = PREFIX + "deepfillv2-photos.safetensors"
 PALETTES = (".gpl", ".json")
+NETWORKS = (".safetensors", ".onnx", ENGINE_SUFFIX)
+DRAWERS = (".pytorch", ".pth", ".pt", ".task")
+"""Of published files that draw lines; other packs' networks end in some of these too."""
 
 
 def add_folder() -> None:
@@ -48,14 +53,40 @@ def model_path(name: str) -> Path:
     return path
 
 
+def name_of(file: str) -> str:
+    """The name of a file by its path. Raises ConfigError for one that lies elsewhere."""
+    wanted = Path(file).resolve()
+    found = [name for name, path in _files() if path.resolve() == wanted]
+    if not found:
+        raise ConfigError(
+            f"{wanted.name} does not lie below models/{FOLDER}, or is not there any more; give a "
+            "file of that folder, or leave it out and choose a name"
+        )
+    return found[0]
+
+
+def drawer_names() -> list[str]:
+    """Files of models/inpaint that may draw lines: published ones, and edge detectors of ours."""
+    own = (name for name, path in _files() if architecture_of(path) == EDGES)
+    return sorted({*own, *(name for name, _ in _files(suffixes=DRAWERS))})
+
+
+def drawer_path(name: str) -> Path:
+    """The file of one of `drawer_names`. Raises ConfigError for one that is not there."""
+    found = dict(_files(suffixes=(*DRAWERS, ".safetensors"))).get(name)
+    if found is None:
+        raise ConfigError(f"there is no file {name!r} in models/{FOLDER}; put it there")
+    return found
+
+
 def palette_names() -> list[str]:
     """Palette files below models/inpaint/palettes."""
-    return sorted(name for name, path in _files("palettes") if path.suffix in PALETTES)
+    return sorted(name for name, _ in _files("palettes", PALETTES))
 
 
 def palette_path(name: str) -> Path:
     """The file of a palette. Raises ConfigError for one that is not there."""
-    path = dict(_files("palettes")).get(name)
+    path = dict(_files("palettes", PALETTES)).get(name)
     if path is None:
         raise ConfigError(f"there is no palette {name!r} in models/{FOLDER}/palettes; put it there")
     return path
@@ -69,22 +100,24 @@ def stamp(path: Path) -> str:
 
 def is_ours(path: Path) -> bool:
     """Whether a file says that it holds a network of ours that fills pictures."""
-    return _is_ours(path, stamp(path))
+    return architecture_of(path) in set(ARCHITECTURES) - {EDGES}
+
+
+def architecture_of(path: Path) -> str:
+    """What a file says of itself; "" where it is none of ours, or not the main part of one."""
+    return _architecture_of(path, stamp(path))
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_ours(path: Path, stamp: str) -> bool:
+def _architecture_of(path: Path, stamp: str) -> str:
     """Reads only the head of the file; `stamp` makes it look again when the file changed."""
     try:
-        if path.suffix == ".onnx":
-            info = read_graph(path)
-            return info.kind == "generator" and info.part == "run"
-        if path.suffix == ENGINE_SUFFIX:
-            return read_record(path).info.part == "run"
-        architecture = read_info(path).architecture
-        return architecture in ARCHITECTURES and architecture != "edges"
+        if path.suffix == ".safetensors":
+            return read_info(path).architecture
+        info = read_record(path).info if path.suffix == ENGINE_SUFFIX else read_graph(path)
     except InpaintError:
-        return False
+        return ""
+    return info.architecture if (info.kind, info.part) == ("generator", "run") else ""
 
 
 def _bundled() -> Iterator[tuple[str, Path]]:
@@ -93,13 +126,12 @@ def _bundled() -> Iterator[tuple[str, Path]]:
         yield PREFIX + path.name, path
 
 
-def _files(below: str = "") -> Iterator[tuple[str, Path]]:
+def _files(below: str = "", suffixes: tuple[str, ...] = NETWORKS) -> Iterator[tuple[str, Path]]:
     """Name and path of every file in models/inpaint that may be one of ours."""
-    wanted = PALETTES if below else (".safetensors", ".onnx", ENGINE_SUFFIX)
     for folder in folder_paths.get_folder_paths(FOLDER):
         root = Path(folder, below)
         for directory, _, names in os.walk(root, followlinks=True):
             for name in names:
                 path = Path(directory, name)
-                if path.suffix in wanted and path.is_file():
+                if path.suffix in suffixes and path.is_file():
                     yield path.relative_to(root).as_posix(), path

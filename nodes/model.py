@@ -5,7 +5,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..core.backends import RUNTIMES
-from .files import DEFAULT, model_names, model_path, stamp
+from .files import DEFAULT, model_names, model_path, name_of, stamp
 from .kinds import CATEGORY, Model, in_one_sentence
 from .loaded import load
 
@@ -40,6 +40,11 @@ class LoadModel(io.ComfyNode):
                     "device", options=list(DEVICES), default="auto", advanced=True,
                     tooltip="auto: where ComfyUI runs its models; for graphs the best there is.",
                 ),
+                io.String.Input(
+                    "file", default="", optional=True, force_input=True,
+                    tooltip="A file below models/inpaint instead of the name, as Export ONNX and "
+                    "Build TensorRT Engine give it.",
+                ),
             ],
             outputs=[Model.Output(display_name="model")],
         )  # fmt: skip
@@ -51,7 +56,8 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     @in_one_sentence
-    def execute(cls, model_name: str, backend: str, device: str) -> io.NodeOutput:
+    def execute(cls, model_name: str, backend: str, device: str, file: str = "") -> io.NodeOutput:
         """Open it."""
         place = "" if device == "auto" else device
-        return io.NodeOutput(load(model_name, model_path(model_name), backend, place))
+        name = name_of(file) if file else model_name
+        return io.NodeOutput(load(name, model_path(name), backend, place))

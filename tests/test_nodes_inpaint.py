@@ -119,6 +119,21 @@ def test_a_name_leads_to_no_file_outside_of_the_folders(pack):
             pack.nodes["GatefillLoadModel"].execute(name, "auto", "auto")
 
 
+def test_a_file_given_by_its_path_is_taken_instead_of_the_name(pack):
+    put(pack, name="deploy/made.safetensors")
+    path = pack.models() / "deploy" / "made.safetensors"
+    assert load(pack, file=str(path)).path == path
+    assert load(pack, file=str(path)).name == "deploy/made.safetensors"
+
+
+def test_a_path_outside_of_the_folder_is_refused(pack, tmp_path):
+    put(pack, name="made.safetensors")
+    shutil.copy(pack.models() / "made.safetensors", tmp_path / "elsewhere.safetensors")
+    for path in (tmp_path / "elsewhere.safetensors", pack.models() / "not_there.onnx"):
+        with pytest.raises(ValueError, match=r"does not lie below models/inpaint"):
+            load(pack, file=str(path))
+
+
 def test_the_folder_keeps_what_other_packs_have_said_of_it(pack):
     paths = pack.comfy.by_name["folder_paths"].folder_names_and_paths
     paths["inpaint"] = (["/elsewhere"], {".patch"})
