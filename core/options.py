@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
+from .crop import feather, grow
 from .errors import ConfigError
 from .seam import SEAM
 
@@ -49,3 +52,7 @@ class FillOptions:
             raise ConfigError(f"context is {self.context}; it must be from 0 to 8")
         if self.work_size < 64:
             raise ConfigError(f"work_size is {self.work_size}; it must be at least 64 pixels")
+
+    def blending(self, mask: Tensor) -> Tensor:
+        """How much of each pixel is filled: the mask (N, 1, H, W), grown and feathered."""
+        return feather(grow(mask, self.grow), self.feather)

@@ -14,8 +14,6 @@ from .contract import THRESHOLD
 from .crop import (
     Window,
     breadth,
-    feather,
-    grow,
     hole_groups,
     in_mean_colour,
     mirror_to_multiple,
@@ -87,8 +85,8 @@ class Inpainter:
         given = {name: guide for name, guide in guides.items() if guide is not None}
         image, mask, given = self._checked(image, mask, given)
         result = image.clone()
-        alpha = feather(grow(mask, self.options.grow), self.options.feather)
-        plan = {item: self._tasks(alpha[item : item + 1]) for item in range(len(image))}
+        alpha = self.options.blending(mask)
+        plan = {item: self.tasks(alpha[item : item + 1]) for item in range(len(image))}
         sizes = [size for tasks in plan.values() for task in tasks for size in task.sizes]
         meter = Meter(sizes, self.progress)
         for item, tasks in plan.items():
@@ -182,8 +180,8 @@ class Inpainter:
         blend(part, filled, soft)
         meter.passed()
 
-    def _tasks(self, alpha: Tensor) -> list[Task]:
-        """What there is to do for one mask (1, 1, H, W), grown and feathered."""
+    def tasks(self, alpha: Tensor) -> list[Task]:
+        """What there is to do for one mask (1, 1, H, W), as `FillOptions.blending` has it."""
         hole = (alpha > THRESHOLD).float()
         if not hole.any():
             return []

@@ -39,11 +39,15 @@ def test_output_is_the_official_one(case, budget):
     torch.testing.assert_close(output, OFFICIAL[f"out64/{case}/y"], atol=1e-7, rtol=0)
 
 
+@pytest.mark.parametrize("budget", [1 << 40, 0], ids=["dense", "chunked"])
 @pytest.mark.parametrize("case", CASES)
-def test_weights_and_flow_are_the_official_ones(case):
+def test_weights_and_flow_are_the_official_ones(case, budget):
     layer = layer_of(case)
+    layer.memory_budget = budget
     weights = layer.weights(*inputs_of(case))
     torch.testing.assert_close(weights, OFFICIAL[f"out64/{case}/scores"], atol=1e-7, rtol=0)
+    _, weight = layer.strongest(*inputs_of(case))
+    torch.testing.assert_close(weight, OFFICIAL[f"out64/{case}/scores"].amax(-1), atol=1e-7, rtol=0)
     picture = flow_to_image(layer.flow(*inputs_of(case)))
     if layer.rate > 1:
         picture = F.interpolate(
@@ -167,6 +171,8 @@ def test_pruned_rows_are_exact_round_the_hole_and_skipped_elsewhere():
     near = slice(30 - 2 * HALO + 2, 34 + 2 * HALO - 2)  # two rows of each patch overlap the next
     torch.testing.assert_close(pruned[..., near, :], whole[..., near, :], atol=1e-5, rtol=0)
     assert not pruned[..., :16, :].any()
+    best, weight = layer.strongest(x, x, mask)
+    assert weight[..., 8:, :].any() and not (best[..., :8, :].any() or weight[..., :8, :].any())
     layer.prune = 32  # four cells more on either side
     assert layer(x, x, mask)[..., 16:20, :].any()
     assert not layer(x, x, torch.zeros_like(mask)).any()  # no hole, nothing to compute

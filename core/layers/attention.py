@@ -6,6 +6,7 @@ pasting is done on blocks of rate x rate pixels, which takes a quarter of the mu
 transposed convolution. Scores have the layout (N, queries, keys).
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -100,7 +101,27 @@ class ContextualAttention(nn.Module):
 
     def flow(self, foreground: Tensor, background: Tensor, mask: Tensor | None = None) -> Tensor:
         """From each query to the key it takes most of: (N, 2, h, w), rows and columns, in cells."""
-        return offsets(self.weights(foreground, background, mask))
+        return offsets(self.strongest(foreground, background, mask)[0])
+
+    def strongest(
+        self, foreground: Tensor, background: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The key that each query takes most of, and its weight in [0, 1]: (N, h, w) each.
+
+        In bounded memory, as `forward`; both are 0 for query rows that are pruned.
+        """
+        with full_precision(foreground):
+            matching = self.match(foreground, background, mask)
+            if self._fits(matching):
+                return most(self.attend(matching).unflatten(1, matching.query_grid))
+            shape = (len(matching.queries), *matching.query_grid)
+            best = torch.zeros(shape, dtype=torch.long, device=foreground.device)
+            weight = matching.queries.new_zeros(shape)
+            for item in range(len(best)):
+                for (start, stop), weights in self._chunks(matching, mask, item):
+                    found = most(weights.unflatten(0, (stop - start, -1)))
+                    best[item, start:stop], weight[item, start:stop] = found
+            return best, weight
 
     def match(self, foreground: Tensor, background: Tensor, mask: Tensor | None) -> Matching:
         """Cut both into patches and blocks, at 1 / rate of their size."""
@@ -158,28 +179,32 @@ class ContextualAttention(nn.Module):
 
     def _in_chunks(self, matching: Matching, mask: Tensor | None) -> Tensor:
         """As `paste(attend(...))`, a few query rows at a time: (N, rate^2 C, h + 1, w + 1)."""
-        (h, w), cells = matching.query_grid, matching.key_grid.cells
-        rows = self.memory_budget // (4 * matching.queries.element_size() * w * cells)
-        rows = min(max(int(rows), LEAST_ROWS), h)
+        h, w = matching.query_grid
         pasted = []
         for item in range(len(matching.queries)):
             item_blocks = matching.blocks[item]
             out = item_blocks.new_zeros(len(item_blocks), h + 1, w + 1)
-            first, last = self._query_rows(mask, item, h)
-            for start in range(first, last, rows):
-                stop = min(start + rows, last)
-                scores = fused_rows(
-                    matching.queries[item],
-                    matching.keys[item],
-                    (start, stop),
-                    (matching.query_grid, matching.key_grid),
-                    self.reach,
-                )
-                weights = self._normalise(scores, matching.valid[item])
-                del scores
-                paste_rows(weights, item_blocks, out, (start, stop), matching.key_grid)
+            for rows, weights in self._chunks(matching, mask, item):
+                paste_rows(weights, item_blocks, out, rows, matching.key_grid)
             pasted.append(out)
         return torch.stack(pasted)
+
+    def _chunks(
+        self, matching: Matching, mask: Tensor | None, item: int
+    ) -> Iterator[tuple[tuple[int, int], Tensor]]:
+        """Query rows [start, stop) and their weights ((stop - start) * w, K), one after another."""
+        (h, w), cells = matching.query_grid, matching.key_grid.cells
+        rows = self.memory_budget // (4 * matching.queries.element_size() * w * cells)
+        rows = min(max(int(rows), LEAST_ROWS), h)
+        first, last = self._query_rows(mask, item, h)
+        for start in range(first, last, rows):
+            stop = min(start + rows, last)
+            grids = matching.query_grid, matching.key_grid
+            ours = matching.queries[item], matching.keys[item]
+            scores = fused_rows(*ours, (start, stop), grids, self.reach)
+            weights = self._normalise(scores, matching.valid[item])
+            del scores  # as large as the weights, and not needed by whoever uses them
+            yield (start, stop), weights
 
     def _query_rows(self, mask: Tensor | None, item: int, height: int) -> tuple[int, int]:
         """First and last (exclusive) query row that the hole of `item` depends on."""
@@ -201,10 +226,15 @@ HALO = 4
 3x3 at 1/4 size before and two after joining, two at 1/2, three at full size), one of overlap."""
 
 
-def offsets(weights: Tensor) -> Tensor:
-    """From each query to the key it takes most of: (N, h, w, h w) -> (N, 2, h, w), in cells."""
-    height, width = weights.shape[1:3]
-    best = weights.argmax(dim=-1)
+def most(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Number and weight of the key taken most of: (..., K) -> (...) each."""
+    best = weights.argmax(dim=-1, keepdim=True)
+    return best[..., 0], weights.gather(-1, best)[..., 0]
+
+
+def offsets(best: Tensor) -> Tensor:
+    """From each query to its key: numbers (N, h, w) -> rows and columns (N, 2, h, w), in cells."""
+    height, width = best.shape[1:]
     rows = torch.arange(height, device=best.device)[:, None]
     columns = torch.arange(width, device=best.device)
     return torch.stack((best // width - rows, best % width - columns), dim=1)

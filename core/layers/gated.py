@@ -1,7 +1,6 @@
 """Gated convolution, after Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution"."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
@@ -76,29 +75,3 @@ class GatedUpsample2d(GatedConv2d):
     def forward(self, x: Tensor) -> Tensor:
         # TensorFlow's align-corners nearest doubling equals plain doubling at every size.
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-@contextmanager
-def recorded_gates(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the gates of every gated layer of `network` that runs inside the `with` block.
-
-    Gives layer name -> (N, out_channels, h, w) in [0, 1], as figure 3 of the paper pictures them.
-    """
-    gates: dict[str, Tensor] = {}
-
-    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            gates[name] = output.chunk(2, dim=1)[1].sigmoid()
-
-        return record
-
-    handles = [
-        layer.conv.register_forward_hook(recorder(name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, GatedConv2d) and layer.gated
-    ]
-    try:
-        yield gates
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from ..config import DeepFillConfig
 from ..contract import Contract, Port
 from ..layers.attention import ContextualAttention, offsets
-from ..layers.gated import GatedConv2d, GatedUpsample2d, recorded_gates
+from ..layers.gated import GatedConv2d, GatedUpsample2d
+from ..layers.recorded import recorded_gates
 from ..layers.resize import nearest_reduce
 from .base import Generator
 
@@ -84,8 +85,8 @@ class DeepFill(Generator):
         """
         completed = self._complete(self._coarse(image, mask, sketch), image, mask)
         features, hole = self._matched(completed), self._feature_mask(mask)
-        weights = self.attention.weights(*features, hole)
-        return offsets(weights), weights.amax(dim=-1)[:, None]
+        best, weight = self.attention.strongest(*features, hole)
+        return offsets(best), weight[:, None]
 
     def gates(self, image: Tensor, mask: Tensor, sketch: Tensor | None = None) -> dict[str, Tensor]:
         """Every gate of one forward pass: layer name -> (N, C, h, w) in [0, 1]."""
