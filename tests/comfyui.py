@@ -88,11 +88,18 @@ class Server:
             time.sleep(0.05)
         return Done(self, events, found[name])
 
+    def bytes_at(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return answer.read()
+
+    def text_at(self, path: str) -> str:
+        return self.bytes_at(path).decode()
+
+    def picture_at(self, path: str) -> Image.Image:
+        return Image.open(BytesIO(self.bytes_at(path)))
+
     def picture(self, facts: dict[str, str]) -> Image.Image:
-        with urllib.request.urlopen(
-            f"{self.url}/view?{urllib.parse.urlencode(facts)}", timeout=30
-        ) as answer:
-            return Image.open(BytesIO(answer.read()))
+        return self.picture_at(f"/view?{urllib.parse.urlencode(facts)}")
 
 
 class Done:
@@ -187,46 +194,3 @@ def install(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-
-
-def to_prompt(workflow: dict[str, Any], nodes: dict[str, Any]) -> Prompt:
-    """A workflow as the page saves it -> as the server takes it, as the page itself does.
-
-    nodes: the server's /object_info. Notes and switched-off nodes are left out.
-    """
-    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
-    prompt = {}
-    for node in workflow["nodes"]:
-        if node["type"] not in nodes or node.get("mode", 0) != 0:
-            continue
-        inputs = _widgets(node, nodes[node["type"]])
-        for slot in node.get("inputs", []):
-            if slot.get("link") is not None:
-                inputs[slot["name"]] = sources[slot["link"]]
-        prompt[str(node["id"])] = {
-            "class_type": node["type"],
-            "inputs": inputs,
-            "_meta": {"title": node.get("title", node["type"])},
-        }
-    return prompt
-
-
-def _widgets(node: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """Values by name; they are saved by their order, with one more after each seed that counts."""
-    values = list(node.get("widgets_values") or [])
-    found = {}
-    for group in ("required", "optional"):
-        for name in facts["input_order"].get(group, []):
-            kind, *rest = facts["input"][group][name]
-            settings = rest[0] if rest else {}
-            has_widget = isinstance(kind, list) or kind in WIDGETS
-            if not has_widget or settings.get("forceInput") or not values:
-                continue
-            found[name] = values.pop(0)
-            upload = any(settings.get(x) for x in ("image_upload", "control_after_generate"))
-            if upload and values:
-                values.pop(0)
-    return found
-
-
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR")
