@@ -6,13 +6,24 @@ it, and turns back. The ids of nodes never change; a renamed one gets a line in 
 
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
+from .color import ColorStrokes
+from .draw import Draw
 from .files import add_folder
 from .inpaint import Inpaint
+from .masks import BoxMask, FreeFormMask, GrowFeatherMask, MaskFromColor, MaskStatistics
+from .metrics import Metrics
 from .model import LoadModel
 from .samples import Sample
 from .semantic import SemanticFill, SemanticToImage
+from .sketch import CleanSketch, SketchFromImage
+from .view import Show
 
-NODES: list[type[io.ComfyNode]] = [LoadModel, Sample, Inpaint, SemanticFill, SemanticToImage]
+NODES: list[type[io.ComfyNode]] = [
+    *(LoadModel, Sample, Inpaint, SemanticFill, SemanticToImage),
+    *(Draw, SketchFromImage, CleanSketch, ColorStrokes),
+    *(FreeFormMask, BoxMask, GrowFeatherMask, MaskFromColor, MaskStatistics),
+    *(Metrics, Show),
+]
 REPLACED: list[io.NodeReplace] = []
 """For each node that is no longer there, the one that workflows get in its place. Only inputs that
 were required can be mapped: ComfyUI looks each of them up."""

@@ -1,6 +1,7 @@
 """Running the pipeline inside ComfyUI: progress, interruption, and what to do out of memory."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import comfy.model_management
@@ -50,8 +51,13 @@ def run(
     def tell(share: float) -> None:
         bar.update_absolute(round(share * STEPS), STEPS)
 
-    with interruptible(comfy.model_management.throw_exception_if_processing_interrupted):
+    with stoppable():
         return work(Inpainter(model.backend, options, tell))
+
+
+def stoppable() -> AbstractContextManager[None]:
+    """Within it the user can end what is being computed."""
+    return interruptible(comfy.model_management.throw_exception_if_processing_interrupted)
 
 
 def check_some_known(mask: Tensor) -> None:

@@ -39,13 +39,17 @@ def mask_of(mask: Tensor, size: Size) -> Tensor:
 
     LoadImage gives an empty mask of 64x64 for any picture without transparency.
     """
-    found = from_bhw(mask).float().clamp(0, 1)
-    if not (found > 0).any():
+    if not (mask > 0).any():
         raise ConfigError(
             "the mask is empty: draw one, for example in the mask editor (right click on the "
             "image of Load Image)"
         )
-    return fit_mask(found, size)
+    return any_mask_of(mask, size)
+
+
+def any_mask_of(mask: Tensor, size: Size) -> Tensor:
+    """As `mask_of`, but it may be empty."""
+    return fit_mask(from_bhw(mask).float().clamp(0, 1), size)
 
 
 def lines_of(drawn: Tensor, size: Size) -> Tensor:
@@ -68,9 +72,13 @@ def drawing_of(drawn: Tensor) -> Tensor:
     if is_mask(drawn):
         return from_bhw(drawn).float().clamp(0, 1)
     alpha = alpha_of(drawn)
-    if alpha is not None and (alpha < 1).any():
-        return alpha
-    return grey_of(pixels_of(drawn))
+    return grey_of(pixels_of(drawn)) if alpha is None or has_ground(drawn) else alpha
+
+
+def has_ground(drawn: Tensor) -> bool:
+    """Whether a drawing is on some ground, as paper, and not on a transparent one."""
+    alpha = None if is_mask(drawn) else alpha_of(drawn)
+    return alpha is None or not (alpha < 1).any()
 
 
 def color_of(drawn: Tensor, size: Size) -> Tensor:
@@ -78,6 +86,12 @@ def color_of(drawn: Tensor, size: Size) -> Tensor:
     alpha = alpha_of(drawn)
     color = pixels_of(drawn)
     return fit_color(color if alpha is None else color * alpha, size)
+
+
+def painting_of(drawn: Tensor) -> Tensor:
+    """IMAGE of strokes on black or transparent ground -> (B, 4, H, W), RGBA."""
+    alpha, color = alpha_of(drawn), pixels_of(drawn)
+    return torch.cat([color, (color.amax(1, True) > 0).float() if alpha is None else alpha], dim=1)
 
 
 def image_of(pixels: Tensor, alpha: Tensor | None = None) -> Tensor:

@@ -44,4 +44,5 @@ def pack(whole_pack: Pack, tmp_path: Path) -> Pack:
     whole_pack.comfy.reset(tmp_path / "comfyui")
     whole_pack.part("files").add_folder()
     whole_pack.part("loaded").close_sessions()
+    whole_pack.part("sketch").close_drawers()
     return whole_pack

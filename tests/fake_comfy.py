@@ -208,6 +208,8 @@ class Modules:
         self.loads: list[tuple[list[Any], float]] = []
         """The models and the bytes of each call of load_models_gpu."""
         self.freed: list[float] = []
+        self.said: list[tuple[str, str]] = []
+        """Words shown on a node, and its id."""
         self.emptied = 0
         self.replaced: list[NodeReplace] = []
         self.ask: Callable[[], bool] = lambda: False
@@ -221,6 +223,7 @@ class Modules:
             "comfy_api": ModuleType("comfy_api"),
             "comfy_api.latest": self._latest(),
             "folder_paths": self._folder_paths(),
+            "server": self._server(),
         }
         for name, one in self.by_name.items():
             parent, _, own = name.rpartition(".")
@@ -233,7 +236,7 @@ class Modules:
         self.dtype, self.device = torch.float32, torch.device("cpu")
         self.ask, self.emptied = (lambda: False), 0
         self.interruption = InterruptProcessingException
-        for noted in (self.bars, self.loads, self.freed):
+        for noted in (self.bars, self.loads, self.freed, self.said):
             noted.clear()
         for name in ("models/inpaint", "input", "output", "temp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -328,6 +331,15 @@ class Modules:
             self.replaced.append(node_replace)
 
         return lambda: SimpleNamespace(node_replacement=SimpleNamespace(register=register))
+
+    def _server(self) -> ModuleType:
+        def send_progress_text(text: str, node_id: str, sid: str | None) -> None:
+            self.said.append((text, node_id))
+
+        instance = module("server", send_progress_text=send_progress_text)
+        made = ModuleType("server")
+        made.PromptServer = SimpleNamespace(instance=instance)
+        return made
 
     def _folder_paths(self) -> ModuleType:
         folders = Folders(self)

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 from fake_comfy import Modules, NodeOutput, Schema, Slot, installed
 
+HIDDEN = {"unique_id": "7", "prompt": {}, "extra_pnginfo": {}}
+"""What nodes get that ask for it."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -61,7 +63,8 @@ class Pack:
         """
         schema = self.schema(node_id)
         values = filled_in(schema, inputs)
-        locked = Locked(node_id, (self.nodes[node_id],), {})
+        hidden = SimpleNamespace(**{x.name: HIDDEN.get(x.name) for x in schema.hidden})
+        locked = Locked(node_id, (self.nodes[node_id],), {"hidden": hidden})
         with torch.inference_mode():
             output = locked.execute(**values)
             if inspect.iscoroutine(output):

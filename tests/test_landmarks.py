@@ -104,7 +104,7 @@ def test_points_from_0_to_1_become_pixels():
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"landmarks needs a file in --weights: face_land"):
+    with pytest.raises(ConfigError, match=r"landmarks needs a file of weights: face_land"):
         open_drawer("landmarks")
     with pytest.raises(WeightsError, match="no model of facial landmarks at"):
         open_drawer("landmarks", weights=tmp_path / "absent.task")

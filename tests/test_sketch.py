@@ -77,7 +77,7 @@ def test_an_unknown_kind_is_told_with_those_there_are():
 def test_weights_where_none_are_wanted_or_none_where_some_are(tmp_path):
     with pytest.raises(ConfigError, match="canny takes no weights"):
         open_drawer("canny", weights=tmp_path / "x.pth")
-    with pytest.raises(ConfigError, match=r"hed needs a file in --weights: network-bsds500"):
+    with pytest.raises(ConfigError, match=r"hed needs a file of weights: network-bsds500"):
         open_drawer("hed")
 
 
@@ -304,6 +304,14 @@ def test_the_ink_is_the_smaller_part_dark_or_light(ink):
     assert torch.equal(binarise(drawing, dark=ink > 0.5), 1 - inked)
 
 
+def test_the_grain_of_a_board_is_no_ink():
+    """The last bin below the threshold holds it whole, not up to its middle."""
+    board = 0.05 + 0.05 * torch.rand(1, 1, 40, 60, generator=torch.Generator().manual_seed(1))
+    board[..., 18:23, 8:52] = 0.85
+    assert torch.equal(binarise(board), (board == 0.85).float())
+    assert torch.equal(binarise(1 - board), (board == 0.85).float())
+
+
 def test_each_drawing_has_its_own_threshold():
     faint = torch.full((1, 1, 9, 9), 0.9)
     faint[..., 4, :] = 0.7
@@ -450,7 +458,7 @@ def test_a_picture_without_lines_gives_an_empty_sketch_and_a_note(tmp_path, caps
         (["--threshold", "2"], "must be from 0 to 1"),
         (["--suffix", "a/b"], "must be part of a file name"),
         (["--work-size", "-4"], "at -4 pixels"),
-        (["--kind", "hed"], "hed needs a file in --weights"),
+        (["--kind", "hed"], "hed needs a file of weights"),
         (["--kind", "hed", "--weights", "absent.pth"], "no weights of HED at absent.pth"),
         (["--device", "abacus"], "the device 'abacus' is not here"),
     ],

@@ -14,7 +14,15 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, ImageError, InpaintError
 from ..image import read_picture, save_pixels
-from ..sketch.draw import KINDS, SOURCES, Drawer, draw_lines, open_drawer, strength_of
+from ..sketch.draw import (
+    KINDS,
+    SOURCES,
+    WORK_SIZE,
+    Drawer,
+    draw_lines,
+    open_drawer,
+    strength_of,
+)
 from .folder import check_folder, say, work_through
 from .guides import is_side_file
 from .jobs import picture_files
@@ -22,8 +30,6 @@ from .jobs import picture_files
 SUFFIX = "_edge"
 """What stands after the name of a picture in the name of its lines, as training looks for it."""
 LINE_ENDINGS = (SUFFIX, ".edge")
-WORK_SIZE = 1024
-"""Above it the detector, which learnt on pictures of 481 pixels, sees grain instead of outlines."""
 NOTHING = {"landmarks": "no face was found"}
 """Kind -> what it means that there are no lines."""
 

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from ..errors import ShapeError
-from ..masks.files import alpha_mask, colour_mask, grey_of, read_guide, read_mask
+from ..masks.files import (
+    alpha_mask,
+    colour_distance,
+    colour_mask,
+    grey_of,
+    read_guide,
+    read_mask,
+)
 from .read import Picture, read_picture
 from .write import save_pixels, write_picture
 
@@ -16,6 +23,7 @@ __all__ = [
     "Picture",
     "alpha_mask",
     "alpha_of_bhwc",
+    "colour_distance",
     "colour_mask",
     "from_bhw",
     "from_bhwc",

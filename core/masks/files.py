@@ -45,17 +45,25 @@ def colour_mask(pixels: Tensor, colour: str, *, tolerance: float = 0.0) -> Tenso
     Each channel may differ by `tolerance` (0 to 1) and half an 8-bit step.
     Raises ConfigError for an unknown colour.
     """
+    return (colour_distance(pixels, colour) <= tolerance + 0.5 / 255).float()
+
+
+def colour_distance(pixels: Tensor, colour: str) -> Tensor:
+    """How far each pixel is from a colour, in the channel where it is furthest.
+
+    (N, 3, H, W) in [0, 1] -> (N, 1, H, W) in [0, 1]. Raises ConfigError for an unknown colour.
+    """
     try:
         wanted = ImageColor.getrgb(colour)[:3]
     except ValueError:
         raise ConfigError(
             f"{colour!r} is no colour; give it as '#ff00ff' or by name, as 'magenta'"
         ) from None
-    close = torch.ones_like(pixels[:, :1], dtype=torch.bool)
+    furthest = torch.zeros_like(pixels[:, :1])
     for channel, value in enumerate(wanted):
         distance = (pixels[:, channel : channel + 1] - value / 255).abs()
-        close &= distance <= tolerance + 0.5 / 255
-    return close.float()
+        torch.maximum(furthest, distance, out=furthest)
+    return furthest
 
 
 def read_guide(

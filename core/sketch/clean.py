@@ -10,17 +10,22 @@ from ..errors import ConfigError, ShapeError
 from ..masks.components import components, sizes
 from .thin import thin
 
+BINS = 256
+"""Of the histogram of a drawing."""
 CONTRAST = 0.1
 """Ink and paper closer than this, of 1, are taken for paper alone: its grain is no drawing."""
 
 
-def clean_sketch(drawing: Tensor, *, least: int = 8, dark: bool | None = None) -> Tensor:
+def clean_sketch(
+    drawing: Tensor, *, least: int = 8, dark: bool | None = None, thinned: bool = True
+) -> Tensor:
     """A scanned or photographed drawing (N, 1, H, W) in [0, 1] -> lines of 0 and 1, 1 = line.
 
-    One pixel wide, without specks of fewer than `least` pixels; `dark` as in `binarise`.
-    Raises ShapeError and ConfigError as the steps do.
+    One pixel wide, or without `thinned` as wide as they are; without specks of fewer than `least`
+    pixels; `dark` as in `binarise`. Raises ShapeError and ConfigError as the steps do.
     """
-    return drop_specks(thin(binarise(drawing, dark=dark)), least=least)
+    lines = binarise(drawing, dark=dark)
+    return drop_specks(thin(lines) if thinned else lines, least=least)
 
 
 def binarise(drawing: Tensor, *, dark: bool | None = None) -> Tensor:
@@ -62,7 +67,9 @@ def _binarise(drawing: Tensor, dark: bool | None) -> Tensor:
     low, high = drawing.aminmax()
     if high - low < CONTRAST:
         return torch.zeros_like(drawing)
-    bright = drawing > float(threshold_otsu(drawing.cpu().numpy()))
+    # What scikit-image gives is the middle of the last of the 256 bins that count as dark.
+    middle = float(threshold_otsu(drawing.cpu().numpy(), nbins=BINS))
+    bright = drawing > middle + float(high - low) / (2 * BINS)
     if drawing[bright].mean() - drawing[~bright].mean() < CONTRAST:
         return torch.zeros_like(drawing)
     inked = ~bright if (bright.float().mean() > 0.5 if dark is None else dark) else bright

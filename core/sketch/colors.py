@@ -104,6 +104,21 @@ def colour_strokes(
     return torch.from_numpy(canvas).movedim(-1, 0).contiguous()
 
 
+def color_drawing(pixels: Tensor, seed: int, density: float | None = None) -> Tensor:
+    """Strokes as of `colour_strokes` for pictures (N, 3, H, W) in [0, 1]: (N, 4, H, W), RGBA.
+
+    The first is drawn by `seed`, the others by those after it. density as in `amount_of`; None =
+    by chance, as in training. Raises ConfigError as these do.
+    """
+    amount = None if density is None else amount_of(density)
+    drawings = []
+    for i, image in enumerate((pixels * 255).round().to("cpu", torch.uint8)):
+        strokes = colour_strokes(image, None, np.random.default_rng(seed + i), amount)
+        drawn = (strokes > 0).any(dim=0, keepdim=True)
+        drawings.append(torch.cat([strokes.float() / 255, drawn.float()]))
+    return torch.stack(drawings).to(pixels.device)
+
+
 @dataclass(frozen=True)
 class Ground:
     """What is drawn after: the smoothed colours of a picture and where they change."""

@@ -31,6 +31,8 @@ __all__ = [
     "thin",
 ]
 
+WORK_SIZE = 1024
+"""Above it the detector, which learnt on pictures of 481 pixels, sees grain instead of outlines."""
 WEAK = 0.5
 """Hysteresis (Canny 1986): beside a line, this share of the threshold is enough to go on."""
 MULTIPLE = 8
@@ -73,7 +75,7 @@ def open_drawer(kind: str = "detector", *, weights: Path | None = None, device: 
     if weights is not None and kind == "canny":
         raise ConfigError(f"canny takes no weights, but {weights} is given; leave it out")
     if weights is None and kind in SOURCES:
-        raise ConfigError(f"{kind} needs a file in --weights: {SOURCES[kind]}")
+        raise ConfigError(f"{kind} needs a file of weights: {SOURCES[kind]}; give it")
     return KINDS[kind](weights, device)
 
 

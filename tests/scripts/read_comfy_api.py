@@ -123,6 +123,8 @@ def read(comfy: Path) -> tuple[Functions, dict[str, dict[str, str]]]:
     found["comfy.utils.ProgressBar"] = bar["__init__"]
     found["comfy.utils.ProgressBar.update"] = bar["update"]
     found["comfy.utils.ProgressBar.update_absolute"] = bar["update_absolute"]
+    server = functions(classes(comfy / "server.py")["PromptServer"].body)
+    found["server.send_progress_text"] = server["send_progress_text"]
     patcher = functions(classes(comfy / "comfy" / "model_patcher.py")["ModelPatcher"].body)
     found["comfy.model_patcher.CoreModelPatcher"] = patcher["__init__"]
     return found, enums(latest / "_io.py")

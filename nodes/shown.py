@@ -1,0 +1,10 @@
+"""What a node shows on itself: words and pictures."""
+
+from comfy_api.latest import io
+from server import PromptServer
+
+
+def say(node: type[io.ComfyNode], text: str) -> None:
+    """Show `text` on a node that has asked for its id (`io.Hidden.unique_id`)."""
+    if node.hidden is not None and node.hidden.unique_id:
+        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
