@@ -1,26 +1,26 @@
 """Which model files there are to choose from: the bundled ones and those in models/inpaint."""
 
-import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import folder_paths
 
-from ..core.engines import ENGINE_SUFFIX, read_record
-from ..core.errors import ConfigError, InpaintError
-from ..core.graph import read_graph
-from ..core.registry import ARCHITECTURES
-from ..core.weights import BUNDLED, read_info
+from ..core.errors import ConfigError
+from ..core.model_files import (
+    EDGES,
+    SUFFIXES,
+    architecture_of,
+    bundled_files,
+    files_below,
+    fills_pictures,
+)
 
 FOLDER = "inpaint"
 """Of ComfyUI's models; other packs keep theirs there too."""
-EDGES = "edges"
-"""The architecture that draws lines and fills nothing."""
 PREFIX = "bundled/"
 DEFAULT = PREFIX + "deepfillv2-photos.safetensors"
 PALETTES = (".gpl", ".json")
-NETWORKS = (".safetensors", ".onnx", ENGINE_SUFFIX)
 DRAWERS = (".pytorch", ".pth", ".pt", ".task")
 """Of published files that draw lines; other packs' networks end in some of these too."""
 
@@ -37,9 +37,9 @@ def add_folder() -> None:
 
 def model_names() -> list[str]:
     """The names of all networks that can be loaded, the bundled ones first."""
-    names = sorted(name for name, path in _bundled() if is_ours(path))
+    names = sorted(name for name, path in _bundled() if fills_pictures(path))
     names.sort(key=lambda name: name != DEFAULT)
-    return names + sorted(name for name, path in _files() if is_ours(path))
+    return names + sorted(name for name, path in _files() if fills_pictures(path))
 
 
 def model_path(name: str) -> Path:
@@ -92,46 +92,13 @@ def palette_path(name: str) -> Path:
     return path
 
 
-def stamp(path: Path) -> str:
-    """Changes when the file does."""
-    facts = path.stat()
-    return f"{facts.st_mtime_ns} {facts.st_size}"
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a file says that it holds a network of ours that fills pictures."""
-    return architecture_of(path) in set(ARCHITECTURES) - {EDGES}
-
-
-def architecture_of(path: Path) -> str:
-    """What a file says of itself; "" where it is none of ours, or not the main part of one."""
-    return _architecture_of(path, stamp(path))
-
-
-@functools.lru_cache(maxsize=4096)
-def _architecture_of(path: Path, stamp: str) -> str:
-    """Reads only the head of the file; `stamp` makes it look again when the file changed."""
-    try:
-        if path.suffix == ".safetensors":
-            return read_info(path).architecture
-        info = read_record(path).info if path.suffix == ENGINE_SUFFIX else read_graph(path)
-    except InpaintError:
-        return ""
-    return info.architecture if (info.kind, info.part) == ("generator", "run") else ""
-
-
 def _bundled() -> Iterator[tuple[str, Path]]:
     """Name and path of all weights that come with the project."""
-    for path in BUNDLED.glob("*.safetensors"):
+    for path in bundled_files():
         yield PREFIX + path.name, path
 
 
-def _files(below: str = "", suffixes: tuple[str, ...] = NETWORKS) -> Iterator[tuple[str, Path]]:
+def _files(below: str = "", suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[tuple[str, Path]]:
     """Name and path of every file in models/inpaint that may be one of ours."""
     for folder in folder_paths.get_folder_paths(FOLDER):
-        root = Path(folder, below)
-        for directory, _, names in os.walk(root, followlinks=True):
-            for name in names:
-                path = Path(directory, name)
-                if path.suffix in suffixes and path.is_file():
-                    yield path.relative_to(root).as_posix(), path
+        yield from files_below(Path(folder, below), suffixes)

@@ -5,7 +5,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..core.backends import RUNTIMES
-from .files import DEFAULT, model_names, model_path, name_of, stamp
+from ..core.model_files import stamp
+from .files import DEFAULT, model_names, model_path, name_of
 from .kinds import CATEGORY, Model, in_one_sentence
 from .loaded import load
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..core.contract import THRESHOLD
 from ..core.errors import ConfigError
+from ..core.model_files import stamp
 from ..core.sketch.clean import clean_sketch
 from ..core.sketch.draw import KINDS, SOURCES, WORK_SIZE, Drawer, draw_lines, open_drawer
-from .files import FOLDER, drawer_names, drawer_path, stamp
+from .files import FOLDER, drawer_names, drawer_path
 from .kinds import CATEGORY, in_one_sentence
 from .running import stoppable
 from .tensors import (

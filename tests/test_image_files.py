@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin
 
-from core.errors import ImageError
-from core.image import read_picture, save_pixels, write_picture
+from core.errors import ImageError, ShapeError
+from core.image import read_head, read_picture, save_pixels, write_picture
 from core.image.exif import upright
 
 ROOT = Path(__file__).parent.parent
@@ -446,3 +446,37 @@ def test_memory_stays_near_that_of_the_result(tmp_path):
     read, total = map(float, done.stdout.split())
     assert read < 96 + 24 + 40
     assert total < 96 + 24 + 32 + 40
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_the_head_tells_format_and_size_whatever_the_name_says(tmp_path, suffix):
+    save_as(tmp_path / f"in{suffix}", noise())
+    (tmp_path / f"in{suffix}").rename(tmp_path / "in.xyz")
+    form = {".jpg": "JPEG", ".tif": "TIFF"}.get(suffix, suffix[1:].upper())
+    assert read_head(tmp_path / "in.xyz") == (form, 12, 10)
+
+
+def test_a_head_is_refused_as_the_picture_would_be(tmp_path):
+    save_as(tmp_path / "in.png", noise())
+    with pytest.raises(ImageError, match="12 x 10 pixels, more than the 119 allowed"):
+        read_head(tmp_path / "in.png", max_pixels=119)
+    (tmp_path / "in.png").write_text("no picture")
+    with pytest.raises(ImageError, match=r"is not a picture that can be read"):
+        read_head(tmp_path / "in.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_plain_pixels_may_have_alpha(tmp_path, suffix):
+    levels = torch.arange(12 * 10 * 4).reshape(1, 4, 12, 10) % 256 / 255
+    path = tmp_path / f"drawn{suffix}"
+    save_pixels(path, levels[:, :3], alpha=levels[:, 3:])
+    found = read_picture(path)
+    assert found.alpha is not None
+    assert torch.equal(torch.cat([found.pixels, found.alpha], dim=1), levels)
+
+
+def test_alpha_that_a_format_does_not_hold_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="cannot write"):
+        save_pixels(tmp_path / "a.jpg", torch.zeros(1, 3, 4, 4), alpha=torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ShapeError, match="alpha is"):
+        save_pixels(tmp_path / "a.png", torch.zeros(1, 3, 4, 4), alpha=torch.zeros(1, 1, 4, 5))

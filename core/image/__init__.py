@@ -16,7 +16,7 @@ from ..masks.files import (
     read_guide,
     read_mask,
 )
-from .read import Picture, read_picture
+from .read import Picture, read_head, read_picture
 from .write import save_pixels, write_picture
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "from_bhwc",
     "grey_of",
     "read_guide",
+    "read_head",
     "read_mask",
     "read_picture",
     "save_pixels",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from .metadata import Metadata, read_metadata
 from .modes import MODES, Array, Coding, decode, row_blocks
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+
+MOST_PIXELS = 200_000_000
+"""Of a picture, unless a front end allows less."""
 
 EQUIVALENTS = {"RGBX": "RGB", "YCbCr": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
 """Modes that are read as another one."""
@@ -73,7 +77,24 @@ class Picture:
         return height, width
 
 
-def read_picture(path: Path, *, max_pixels: int = 200_000_000) -> Picture:
+class Head(NamedTuple):
+    """What a picture file says before its pixels are decoded."""
+
+    form: str
+    """One of `FORMATS`."""
+    height: int
+    """Before EXIF's orientation is applied."""
+    width: int
+
+
+def read_head(path: Path, *, max_pixels: int = MOST_PIXELS) -> Head:
+    """The head of a picture file. Raises ImageError as `read_picture` does, but for damage."""
+    with _explaining(path), _opened(path, max_pixels) as image:
+        form = "JPEG" if image.format == "MPO" else str(image.format)
+        return Head(form, image.height, image.width)
+
+
+def read_picture(path: Path, *, max_pixels: int = MOST_PIXELS) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF or BMP file of one picture.
 
     Modes: 1 bit, gray and gray with alpha, palette, RGB(A), CMYK, 16 bit, float gray. A colour

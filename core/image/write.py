@@ -115,10 +115,11 @@ def write_picture(
         _save(part, form, edit.blocks(coding), picture.size, coding, metadata)
 
 
-def save_pixels(path: Path, pixels: Tensor) -> None:
+def save_pixels(path: Path, pixels: Tensor, *, alpha: Tensor | None = None) -> None:
     """Write (1, 3, H, W) or (1, 1, H, W) in [0, 1] as plain 8-bit RGB or gray, without metadata.
 
-    JPEG is of quality 95, WebP lossless. Raises ShapeError and ImageError.
+    With `alpha` (1, 1, H, W) it is RGBA, in PNG, WebP or TIFF. JPEG is of quality 95, WebP
+    lossless. Raises ShapeError and ImageError.
     """
     path = Path(path)
     form = _format_of(path)
@@ -126,9 +127,15 @@ def save_pixels(path: Path, pixels: Tensor) -> None:
         raise ShapeError(f"a picture is (1, 3 or 1, H, W), but got {tuple(pixels.shape)}")
     height, width = pixels.shape[-2:]
     _check_side(path, form, (height, width))
-    coding = Coding("L" if pixels.shape[1] == 1 and form != "WEBP" else "RGB")
+    coding, opacity = Coding("L" if pixels.shape[1] == 1 and form != "WEBP" else "RGB"), None
+    if alpha is not None:
+        _check_shape("alpha", alpha, (1, 1, height, width))
+        coding, opacity = Coding("RGBA"), _on_cpu(alpha)[0, 0].numpy()
     planes = _on_cpu(pixels)[0].expand(3, -1, -1).numpy()
-    blocks = (encode(planes[:, rows], None, coding) for rows in row_blocks(height, width))
+    blocks = (
+        encode(planes[:, rows], None if opacity is None else opacity[rows], coding)
+        for rows in row_blocks(height, width)
+    )
     with _writing(path) as part:
         _save(part, form, blocks, (height, width), coding, Metadata())
 
