@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: image libraries choose the format by it.
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=part_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -32,6 +33,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_prefix(process: int | None = None) -> str:
+    """How the names of what this process, or another, has half written begin."""
+    return f".part-{os.getpid() if process is None else process}-"
+
+
+def remove_parts(folder: Path, process: int) -> None:
+    """Take away what a process that was killed left half written in `folder`."""
+    for part in folder.glob(part_prefix(process) + "*"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

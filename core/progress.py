@@ -4,6 +4,7 @@ The pipeline tells a `Meter` of each pass. `interruptible` lets a front end be a
 within a pass too, whether to go on.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,35 @@ class Meter:
         self._left.pop()
         if self._progress is not None:
             self._progress(1 - sum(self._left) / self._all)
+
+
+class Stages:
+    """Tells of the stages of a command, as each begins: "[20%] run: comparing, odd aspect".
+
+    total: that of the weights of all stages. write: is given the lines, with their ends; None:
+    nobody is told.
+    """
+
+    def __init__(self, total: int, write: Callable[[str], object] | None = None):
+        self._total, self._write = total, write
+        self._done = 0
+
+    def begin(self, what: str, weight: int = 1) -> None:
+        """The next stage begins; weight: how long it takes beside the others, about."""
+        if self._write is not None:
+            self._write(stage_line(self._done / self._total, what))
+        self._done += weight
+
+
+def stage_line(share: float, what: str) -> str:
+    """What is said when a stage begins and a share of all is done."""
+    return f"[{int(100 * share)}%] {what}\n"
+
+
+def read_stage(line: str) -> tuple[float, str] | None:
+    """The share that was done when a stage began, and its name; None for any other line."""
+    found = re.fullmatch(r"\[(\d{1,2}|100)%\] (.+)", line.strip())
+    return None if found is None else (int(found[1]) / 100, found[2])
 
 
 class _Asking(TorchFunctionMode):

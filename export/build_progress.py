@@ -1,20 +1,26 @@
-"""Progress bars of a TensorRT build, which has phases within phases, and how Ctrl-C ends it."""
+"""Progress of a TensorRT build, which has phases within phases, and how Ctrl-C ends it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from core.progress import stage_line
+
 
 class Bars:
-    """A bar for each phase, on stderr, only on a terminal.
+    """A bar for each phase, on stderr, only on a terminal; lines for whoever is no terminal.
 
+    tell: is given a line when a step of an outermost phase begins, as `core.progress.Stages` writes
+    it, or None.
     TensorRT's binding prints the exceptions of its callbacks and goes on; so Ctrl-C is remembered
     in `interrupted`, and the next step asks the builder to stop.
     """
 
-    def __init__(self, title: str):
+    def __init__(self, title: str, tell: Callable[[str], object] | None = None):
         self.title = title
+        self._tell = tell
+        self._outermost: dict[str, int] = {}
         self.interrupted = False
         self._bars: dict[str, Any] = {}
 
@@ -27,6 +33,9 @@ class Bars:
             self._bars[phase] = tqdm(
                 total=steps, desc=name, leave=False, file=sys.stderr, disable=None
             )
+            if parent is None:
+                self._outermost[phase] = steps
+                self._begin(phase, 0)
 
     def step(self, phase: str, number: int) -> bool:
         """Step `number`, from 0, is done; returns whether to go on."""
@@ -34,6 +43,7 @@ class Bars:
             if phase in self._bars:
                 bar = self._bars[phase]
                 bar.update(number + 1 - bar.n)
+            self._begin(phase, number + 1)
         return not self.interrupted
 
     def finish(self, phase: str) -> None:
@@ -46,6 +56,12 @@ class Bars:
         """Take away what is left of a build that failed."""
         for phase in list(self._bars):
             self.finish(phase)
+
+    def _begin(self, phase: str, number: int) -> None:
+        """Tell that step `number`, from 0, of an outermost phase begins."""
+        steps = self._outermost.get(phase, 0)
+        if self._tell is not None and number < steps:
+            self._tell(stage_line(number / steps, f"{self.title}: {phase}"))
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:

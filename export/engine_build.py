@@ -4,7 +4,7 @@ The precision stands in the ONNX file, so networks are strongly typed: TensorRT 
 10 is told so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class BuildFiles:
     onnx: Path
     timing_cache: Path | None = None
     verbose: bool = False
+    tell: Callable[[str], object] | None = None
+    """Is given a line when a step of the build begins."""
 
 
 def graph_inputs(path: Path) -> list[GraphInput]:
@@ -100,7 +102,7 @@ def build_plan(
             raise BackendError(f"TensorRT refuses the profile {profile.text} ({problems_of(log)})")
     if files.timing_cache is not None:
         _read_cache(config, files.timing_cache)
-    bars = Bars(files.onnx.name)
+    bars = Bars(files.onnx.name, files.tell)
     config.progress_monitor = monitor_of(trt, bars)
     plan = builder.build_serialized_network(network, config)
     bars.close()

@@ -16,7 +16,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,18 +25,22 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, ConfigError
-from core.files import sha256_of, write_json
+from core.files import part_prefix, sha256_of, write_json
 from core.flags import exit_code
 from core.graph import GraphInfo, part_path
 from core.models.base import Generator
 from core.parts import Part, parts_of
+from core.progress import Stages
 from core.registry import architecture_of
 from core.weights import DEFAULT_WEIGHTS, load_weights, read_info
 
 from .graph import GraphSettings, export_part, part_contract, stamp, to_bytes, versions
 from .int8 import calibration_pictures, quantise_parts
 from .running import open_run
-from .verify import verify_part, worst_case
+from .verify import cases, verify_part, worst_case
+
+EXPORTING = 10
+"""An export takes about as long as so many comparisons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +59,13 @@ def export_files(
     *,
     calibration: Path | None = None,
     force: bool = False,
+    tell: Callable[[str], object] | None = None,
 ) -> Exported:
     """Export every part of the network of `weights` to `out`, verified.
 
-    calibration: a folder of pictures, for the precision int8. Raises ConfigError if there is
-    something at `out`, BackendError if a graph is too far off; then none was written but the
-    report.
+    calibration: a folder of pictures, for the precision int8. tell: is given a line when a stage
+    begins, as `core.progress.Stages` writes it. Raises ConfigError if there is something at `out`,
+    BackendError if a graph is too far off; then none was written but the report.
     """
     settings = settings or GraphSettings()
     check_out(out, force=force)
@@ -69,29 +74,32 @@ def export_files(
     if calibration is not None:
         calibration_pictures(calibration)
     generator = load_weights(weights)
-    parts = parts_of(generator.contract)
+    parts, contract = parts_of(generator.contract), part_contract(generator.contract, settings)
+    compared = len(list(cases(contract, settings)))
+    quantising = EXPORTING if calibration else 0
+    stages = Stages(len(parts) * (EXPORTING + compared) + quantising, tell)
     report = out.with_suffix(".report.json")
     with beside(out) as folder:
         part_files: dict[Part, Path] = {}
         reports = []
         for part in parts:
+            stages.begin(f"{part}: exporting", EXPORTING)
             info = graph_info(generator, weights, part, settings)
             file = part_path(folder / out.name, part)
             write_part(generator, info, settings, file)
             part_files[part] = file
         if calibration is not None:
-            contract = part_contract(generator.contract, settings)
+            stages.begin("quantising", quantising)
             quantise_parts(generator, contract, part_files, calibration)
         for part, file in part_files.items():
-            contract = part_contract(generator.contract, settings)
             with torch.inference_mode():
                 run = open_run(file, settings.precision)
-                reports.append(verify_part(generator, part, contract, settings, run))
+                reports.append(verify_part(generator, part, contract, settings, run, stages))
         write_json(report, {"weights": weights.name, "parts": reports}, flag="-o")
         check_reports(reports, report)
         paths = {part: part_path(out, part) for part in parts}
-        for part, file in part_files.items():
-            file.replace(paths[part])
+        for part in reversed(parts):  # "run" comes last: a graph that is found has all its parts
+            part_files[part].replace(paths[part])
     return Exported(paths=paths, reports=reports, report=report)
 
 
@@ -157,7 +165,7 @@ def beside(out: Path) -> Any:
     """A folder beside `out` for what is not yet whole, gone afterwards."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".part-", dir=out.parent))
+        folder = Path(tempfile.mkdtemp(prefix=part_prefix(), dir=out.parent))
     except OSError as problem:
         raise unwritable(out, problem) from None
     try:
@@ -221,8 +229,9 @@ def run(args: argparse.Namespace) -> int:
     if calibration:
         settings = replace(settings, precision="int8")
     done = export_files(
-        Path(args.weights), Path(args.output), settings, calibration=calibration, force=args.force
-    )
+        Path(args.weights), Path(args.output), settings,
+        calibration=calibration, force=args.force, tell=sys.stderr.write,
+    )  # fmt: skip
     for report in done.reports:
         path = done.paths[report["part"]]
         size = path.stat().st_size / 1e6

@@ -18,6 +18,7 @@ PyTorch; a graph that is too far off is not kept.
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ from core.flags import exit_code
 from core.graph import BYTE_THRESHOLD, GraphInfo
 from core.models.base import Generator
 from core.pipeline import FillOptions
+from core.progress import Stages
 from core.registry import architecture_of
 from core.single import Canvas, canvas_of
 from core.weights import DEFAULT_WEIGHTS, load_weights, read_info
 
 from .graph import GraphSettings, stamp, to_bytes, versions
-from .onnx import beside, check_out, unwritable
+from .onnx import EXPORTING, beside, check_out, unwritable
 from .pipeline_graph import export_pipeline, pipeline_ports, stored_in_half
-from .pipeline_verify import verify_pipeline
+from .pipeline_verify import CASES, verify_pipeline
 from .running import open_run
 
 DEFAULTS = FillOptions()
@@ -92,10 +94,16 @@ class PipelineSettings:
 
 
 def write_pipeline(
-    weights: Path, out: Path, settings: PipelineSettings | None = None, *, force: bool = False
+    weights: Path,
+    out: Path,
+    settings: PipelineSettings | None = None,
+    *,
+    force: bool = False,
+    tell: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Export the pipeline of the network of `weights` to `out`, verified; returns the report.
 
+    tell: is given a line when a stage begins, as `core.progress.Stages` writes it.
     Raises ConfigError if there is something at `out`, BackendError if the graph is too far off;
     then nothing was written but the report.
     """
@@ -104,6 +112,8 @@ def write_pipeline(
     generator = load_weights(weights)
     canvas = settings.canvas(generator)
     graph = GraphSettings(precision=settings.precision)
+    stages = Stages(EXPORTING + len(CASES), tell)
+    stages.begin("pipeline: exporting", EXPORTING)
     model = export_pipeline(generator, canvas, graph, optional=settings.guides)
     if settings.fp16_storage:
         model = stored_in_half(model)
@@ -118,7 +128,7 @@ def write_pipeline(
         with torch.inference_mode():
             report = verify_pipeline(
                 generator, canvas, open_run(file, "fp32"),
-                exact=settings.exact, optional=settings.guides,
+                exact=settings.exact, optional=settings.guides, stages=stages,
             )  # fmt: skip
         report["precision"] = settings.precision
         write_json(report_file, {"weights": weights.name, "parts": [report]}, flag="-o")
@@ -198,7 +208,9 @@ def run(args: argparse.Namespace) -> int:
     names = ("size", "context", "feather", "grow", "precision", "fp16_storage", "guides")
     settings = PipelineSettings(**{name: getattr(args, name) for name in names})
     out = Path(args.output)
-    report = write_pipeline(Path(args.weights), out, settings, force=args.force)
+    report = write_pipeline(
+        Path(args.weights), out, settings, force=args.force, tell=sys.stderr.write
+    )
     sys.stderr.write(f"{out}: {out.stat().st_size / 1e6:.1f} MB; furthest off, {worst(report)}\n")
     return 0
 

@@ -12,6 +12,7 @@ from core.crop import feather, grow
 from core.guides import Size
 from core.models.base import Generator
 from core.pipeline import FillOptions, Inpainter
+from core.progress import Stages
 from core.semantic import UNKNOWN, has_unknown, label_count
 from core.single import Canvas
 
@@ -63,18 +64,21 @@ def verify_pipeline(
     exact: bool,
     optional: bool = True,
     cases: tuple[PipelineCase, ...] = CASES,
+    stages: Stages | None = None,
 ) -> dict[str, Any]:
     """Compare `run` with `Inpainter` in PyTorch: a report as plain values.
 
     run: the graph, inputs as `pipeline_ports` orders them. exact: whether the graph computes and
     stores in float32 alone. `report["passed"]` says whether every case keeps to the limits and
-    leaves every byte alone that is not to be changed.
+    leaves every byte alone that is not to be changed. stages: is told of each case.
     """
     contract = replace(generator.contract, native_size=canvas.size)
     ports = pipeline_ports(contract, optional=optional)
     limits = EXACT if exact else LIMITS["fp16"]
     found = []
     for case in cases:
+        if stages is not None:
+            stages.begin(f"pipeline: comparing, {case.name}")
         inputs = case_inputs(ports, case)
         actual, expected = run(inputs), completed(generator, contract, canvas, ports, inputs)
         alpha = feather(grow(above_threshold(inputs[1]), canvas.grow), canvas.feather)

@@ -20,7 +20,7 @@ import hashlib
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -132,15 +132,20 @@ def run(config: TrtConfig) -> int:
     if config.print_trtexec:
         sys.stdout.write(trtexec_text(config))
         return 0
-    for path in build_engines(config):
+    # On a terminal there are bars instead.
+    tell = None if sys.stderr.isatty() else sys.stderr.write
+    for path in build_engines(config, tell=tell):
         sys.stdout.write(f"{path}\n")
     return 0
 
 
-def build_engines(config: TrtConfig, gpu: Cuda | None = None) -> list[Path]:
+def build_engines(
+    config: TrtConfig, gpu: Cuda | None = None, tell: Callable[[str], object] | None = None
+) -> list[Path]:
     """Build the engines of all parts of the model; returns their files.
 
-    gpu: None for the one that `config.device` names. Raises BackendError where TensorRT or a GPU is
+    gpu: None for the one that `config.device` names. tell: is given a line when a step of a build
+    begins, as `core.progress.Stages` writes it. Raises BackendError where TensorRT or a GPU is
     missing or refuses, ConfigError for a profile or a folder that cannot be used.
     """
     tasks = tasks_of(config)
@@ -152,7 +157,7 @@ def build_engines(config: TrtConfig, gpu: Cuda | None = None) -> list[Path]:
     with gpu.here():
         for task in tasks:
             started = time.monotonic()
-            files = BuildFiles(task.onnx, config.timing_cache, config.verbose)
+            files = BuildFiles(task.onnx, config.timing_cache, config.verbose, tell)
             plan = build_plan(trt, files, task.inputs, task.profile, config.options)
             seconds = round(time.monotonic() - started, 3)
             record = replace(records[task.onnx], seconds=seconds)

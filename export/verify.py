@@ -13,6 +13,7 @@ from core.errors import BackendError
 from core.graph import Precision
 from core.models.base import Generator
 from core.parts import Part, PartModule, ports_of
+from core.progress import Stages
 
 from .examples import boxes, example_inputs
 from .graph import GraphSettings
@@ -126,16 +127,22 @@ MASKS: dict[str, Callable[[int, Size], Tensor]] = {
 
 
 def verify_part(
-    generator: Generator, part: Part, contract: Contract, settings: GraphSettings, run: Run
-) -> dict[str, Any]:
+    generator: Generator, part: Part, contract: Contract, settings: GraphSettings, run: Run,
+    stages: Stages | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Compare `run` with the network in float32: a report as plain values.
 
     `report["passed"]` says whether every case keeps to `LIMITS`. contract: that of the graph.
+    stages: is told of each case.
     """
     module = PartModule(generator.eval(), part)
     ports, output = ports_of(contract, part)
     limits = LIMITS[settings.precision]
-    found = [_compared(case, module, ports, output, run=run) for case in cases(contract, settings)]
+    found = []
+    for case in cases(contract, settings):
+        if stages is not None:
+            stages.begin(f"{part}: comparing, {case.name}")
+        found.append(_compared(case, module, ports, output, run=run))
     for entry in found:
         regions = (entry["hole"], entry["known"])
         entry["passed"] = all(Region(**region).within(limits) for region in regions)

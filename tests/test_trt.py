@@ -294,6 +294,19 @@ def test_progress_follows_the_phases_of_the_builder(trt, monkeypatch):
     assert [bar.said for bar in shown] == [["net.onnx: Building Engine", 2, 2], ["Timing", 3, 3]]
 
 
+def test_steps_of_the_outermost_phase_are_told_in_lines(trt, gpu, model):
+    """Of the engine of each part; without a terminal the bars themselves count nothing."""
+    said: list[str] = []
+    build_engines(small(model), gpu, said.append)
+    assert said[:2] == [f"[{share}%] {model.name}: Building Engine\n" for share in (0, 50)]
+    assert len(said) == 6 and [line.split(".")[1] for line in said[2::2]] == ["refine", "encode"]
+    bars = Bars("net.onnx", said.append)
+    bars.start("Nothing", None, 0)
+    bars.start("Inner", "Nothing", 3)
+    bars.step("Inner", 0)
+    assert len(said) == 6
+
+
 def test_an_engine_that_exists_needs_force(trt, gpu, model):
     paths = build_engines(small(model), gpu)
     with pytest.raises(ConfigError, match=r"exists; give --force"):
