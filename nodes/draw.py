@@ -89,9 +89,9 @@ class Draw(io.ComfyNode):
             description="Paint on the picture what is to be filled, and with what. White (the "
             "brush's first color) is hole, black is lines to follow in it, any other color is "
             "that color there; all that is painted is hole. Or paint one thing only, chosen by "
-            "layer, and chain several of these nodes. The painter needs Nodes 2.0 (Settings); "
-            "without it, connect masks and pictures instead. Run once to see the picture of a "
-            "node other than Load Image.",
+            "layer, and chain several of these nodes. Below the brush you see what the node "
+            "before shows itself: connect Load Image, or one that has shown its picture. The "
+            "painter needs Nodes 2.0 (Settings); without it, connect masks and pictures instead.",
             search_aliases=["painter", "paint mask", "draw mask", "scribble", "doodle",
                             "sketch input", "mask editor", "color strokes"],
             inputs=[

@@ -127,6 +127,6 @@ def test_a_hole_is_shown_in_a_colour_over_the_picture():
     image = torch.full((2, 3, 1, 2), 0.4)
     shown = over_picture(image, torch.tensor([[[[1.0, 0.0]]]]))
     assert torch.equal(shown[..., 1], image[..., 1])
-    # 45 % of the picture, 55 % of a red of 1, 0.15, 0.1
-    expected = torch.tensor([0.45 * 0.4 + 0.55, 0.45 * 0.4 + 0.55 * 0.15, 0.45 * 0.4 + 0.55 * 0.1])
+    # 45 % of the picture, 55 % of a magenta of 1, 0.1, 0.8
+    expected = torch.tensor([0.18 + 0.55, 0.18 + 0.55 * 0.1, 0.18 + 0.55 * 0.8])
     torch.testing.assert_close(shown[0, :, 0, 0], expected)

@@ -196,7 +196,7 @@ def test_the_node_shows_what_is_painted_for_the_next_one_to_paint_on(pack):
     assert np.array_equal(shown[:10], plain[:10])
     assert not shown[20:22, 15:45].any()
     assert np.abs(shown[28:36, 20:30].astype(int) - RED).max() <= 1
-    assert (shown[12:18, 12:48, 0] > plain[12:18, 12:48, 0]).mean() > 0.9  # the hole is red
+    assert (shown[12:18, 12:48, 0] > plain[12:18, 12:48, 0]).mean() > 0.9  # the hole is magenta
 
 
 def test_the_page_finds_the_painter_by_its_names(pack):

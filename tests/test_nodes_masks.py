@@ -151,7 +151,7 @@ def test_a_mask_is_measured_and_shown(pack):
     assert (x, y, width, height, holes) == (16, 16, 24, 16, 1)
     assert breadth == pytest.approx(16, abs=2)
     assert torch.equal(preview[square() == 0], image[square() == 0])
-    assert (preview[0, 20, 20] - image[0, 20, 20])[0] > 0  # redder
+    assert (preview[0, 20, 20] - image[0, 20, 20])[0] > 0  # magenta
     assert text.startswith("1 hole, 12.50 % of the picture")
     assert pack.comfy.said == [(text, "7")]
 

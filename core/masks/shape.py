@@ -15,8 +15,8 @@ from ..errors import ConfigError
 from .components import components, reached
 from .drawn import Size
 
-MARK = (1.0, 0.15, 0.1)
-"""RGB in which a hole is shown."""
+MARK = (1.0, 0.1, 0.8)
+"""RGB in which a hole is shown: magenta, which photos seldom have."""
 COVER = 0.55
 """How much of the picture below it is hidden."""
 
