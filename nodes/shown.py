@@ -7,4 +7,6 @@ from server import PromptServer
 def say(node: type[io.ComfyNode], text: str) -> None:
     """Show `text` on a node that has asked for its id (`io.Hidden.unique_id`)."""
     if node.hidden is not None and node.hidden.unique_id:
-        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+        # Nodes 2.0 reads it as Markdown, where a line goes on until two spaces end it.
+        lines = text.replace("\n", "  \n")
+        PromptServer.instance.send_progress_text(lines, node.hidden.unique_id)
