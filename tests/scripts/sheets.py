@@ -2,6 +2,8 @@
 
 from typing import Any
 
+TOP, GAP = 40, 64
+"""Pixels: above the first node of a column, and between two, for their titles."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR")
 
 
@@ -12,17 +14,25 @@ class Sheet:
         self.known = nodes
         self.nodes: list[dict[str, Any]] = []
         self.links: list[list[Any]] = []
+        self._ends: dict[int, int] = {}
 
-    def note(self, text: str, at: tuple[int, int], size: tuple[int, int]) -> None:
+    def _below(self, column: int, size: tuple[int, int]) -> list[int]:
+        """Where the next node of a column goes."""
+        top = self._ends.get(column, TOP)
+        self._ends[column] = top + size[1] + GAP
+        return [column, top]
+
+    def note(self, text: str, column: int, size: tuple[int, int]) -> None:
         """A text for people."""
         self.nodes.append({
-            "id": len(self.nodes) + 1, "type": "MarkdownNote", "pos": list(at), "size": list(size),
-            "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "properties": {},
-            "widgets_values": [text], "color": "#432", "bgcolor": "#653",
+            "id": len(self.nodes) + 1, "type": "MarkdownNote", "flags": {}, "order": 0, "mode": 0,
+            "pos": self._below(column, size), "size": list(size), "properties": {},
+            "inputs": [], "outputs": [], "widgets_values": [text],
+            "color": "#432", "bgcolor": "#653",
         })  # fmt: skip
 
     def node(
-        self, kind: str, at: tuple[int, int], size: tuple[int, int], *, mode: int = 0,
+        self, kind: str, column: int, size: tuple[int, int], /, *, mode: int = 0,
         title: str = "", **values: Any,
     ) -> "Source":  # fmt: skip
         """A node; values are those of widgets, or a `Source[...]` for a link."""
@@ -50,8 +60,8 @@ class Sheet:
             for name, type_ in zip(facts["output_name"], facts["output"], strict=True)
         ]
         self.nodes.append({
-            "id": number, "type": kind, "pos": list(at), "size": list(size), "flags": {},
-            "order": number, "mode": mode, "inputs": inputs, "outputs": outputs,
+            "id": number, "type": kind, "pos": self._below(column, size), "size": list(size),
+            "flags": {}, "order": number, "mode": mode, "inputs": inputs, "outputs": outputs,
             "properties": {"Node name for S&R": kind}, "widgets_values": widgets,
             **({"title": title} if title else {}),
         })  # fmt: skip

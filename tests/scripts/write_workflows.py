@@ -33,17 +33,17 @@ def remove_an_object(sheet: Sheet) -> None:
     sheet.note(
         "## Remove an object\n\nWhite in the mask is filled, everything else stays as it is, bit "
         "for bit. *Grow* widens a mask that was drawn too tightly." + OWN,
-        (LEFT, 40), (380, 240),
+        LEFT, (380, 240),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 330), (380, 130), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", (LEFT, 510), (380, 160), name="object")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
     filled = sheet.node(
-        "GatefillInpaint", (MIDDLE, 40), (380, 420), model=model["model"], image=sample["image"],
+        "GatefillInpaint", MIDDLE, (380, 480), model=model["model"], image=sample["image"],
         mask=sample["mask"], grow=2,
     )  # fmt: skip
-    sheet.node("PreviewImage", (RIGHT, 40), (420, 340), images=sample["image"], title="Before")
+    sheet.node("PreviewImage", RIGHT, (420, 340), images=sample["image"], title="Before")
     sheet.node(
-        "SaveImage", (RIGHT, 430), (420, 380), images=filled["image"], filename_prefix="gatefill",
+        "SaveImage", RIGHT, (420, 380), images=filled["image"], filename_prefix="gatefill",
         title="After",
     )  # fmt: skip
 
@@ -54,20 +54,18 @@ def sketch_a_missing_line(sheet: Sheet) -> None:
         "## Sketch a missing line\n\nLines drawn into the hole say how it goes on: here the rim of "
         "the saucer. Above without, below with the line. *Clean Sketch* makes lines of a drawing "
         "on paper, *Sketch from Image* finds those of a picture." + OWN,
-        (LEFT, 40), (380, 280),
+        LEFT, (380, 280),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 370), (380, 130), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", (LEFT, 550), (380, 160), name="line")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="line")
     given = {"model": model["model"], "image": sample["image"], "mask": sample["mask"]}
-    plain = sheet.node("GatefillInpaint", (MIDDLE, 40), (380, 420), title="Without", **given)
+    plain = sheet.node("GatefillInpaint", MIDDLE, (380, 480), title="Without", **given)
     drawn = sheet.node(
-        "GatefillInpaint", (MIDDLE, 510), (380, 420), title="Along the line",
+        "GatefillInpaint", MIDDLE, (380, 480), title="Along the line",
         sketch=sample["sketch"], **given,
     )  # fmt: skip
-    sheet.node("PreviewImage", (RIGHT, 40), (420, 420), images=plain["image"])
-    sheet.node(
-        "SaveImage", (RIGHT, 510), (420, 420), images=drawn["image"], filename_prefix="gatefill"
-    )
+    sheet.node("PreviewImage", RIGHT, (420, 420), images=plain["image"])
+    sheet.node("SaveImage", RIGHT, (420, 420), images=drawn["image"], filename_prefix="gatefill")
 
 
 def color_a_face(sheet: Sheet) -> None:
@@ -76,18 +74,18 @@ def color_a_face(sheet: Sheet) -> None:
         "## Color a face\n\nSC-FEGAN follows lines and takes on colours that are drawn into the "
         "hole: here a mouth is closed. Draw them in any program on transparent ground, or in the "
         "page with *Draw Mask, Sketch and Color* (Nodes 2.0)." + OWN,
-        (LEFT, 40), (380, 260),
+        LEFT, (380, 260),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 350), (380, 130), model_name=FACES)
-    sample = sheet.node("GatefillSample", (LEFT, 530), (380, 160), name="face")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=FACES)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="face")
     filled = sheet.node(
-        "GatefillInpaint", (MIDDLE, 40), (380, 420), model=model["model"], image=sample["image"],
+        "GatefillInpaint", MIDDLE, (380, 480), model=model["model"], image=sample["image"],
         mask=sample["mask"], sketch=sample["sketch"], color=sample["color"],
     )  # fmt: skip
-    sheet.node("PreviewImage", (MIDDLE, 510), (380, 300), images=sample["color"], title="Colors")
-    sheet.node("PreviewImage", (RIGHT, 40), (380, 420), images=sample["image"], title="Before")
+    sheet.node("PreviewImage", MIDDLE, (380, 300), images=sample["color"], title="Colors")
+    sheet.node("PreviewImage", RIGHT, (380, 420), images=sample["image"], title="Before")
     sheet.node(
-        "SaveImage", (RIGHT, 510), (380, 460), images=filled["image"], filename_prefix="gatefill",
+        "SaveImage", RIGHT, (380, 460), images=filled["image"], filename_prefix="gatefill",
         title="After",
     )  # fmt: skip
 
@@ -98,25 +96,23 @@ def fill_a_batch(sheet: Sheet) -> None:
         "## Batch\n\nOne picture and many masks, many pictures and one mask, or as many of each: "
         "here four free-form masks. *Inpaint Metrics* compares with the true picture, in the hole "
         "and all over.",
-        (LEFT, 40), (380, 200),
+        LEFT, (380, 200),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 290), (380, 130), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", (LEFT, 470), (380, 160), name="object")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
     masks = sheet.node(
-        "GatefillFreeFormMask", (LEFT, 680), (380, 200), image=sample["image"], kind="10-20",
+        "GatefillFreeFormMask", LEFT, (380, 270), image=sample["image"], kind="10-20",
         seed=1, count=4,
     )  # fmt: skip
     filled = sheet.node(
-        "GatefillInpaint", (MIDDLE, 40), (380, 420), model=model["model"], image=sample["image"],
+        "GatefillInpaint", MIDDLE, (380, 480), model=model["model"], image=sample["image"],
         mask=masks["mask"],
     )  # fmt: skip
     sheet.node(
-        "GatefillMetrics", (MIDDLE, 510), (380, 260), image=filled["image"],
+        "GatefillMetrics", MIDDLE, (380, 480), image=filled["image"],
         reference=sample["image"], mask=masks["mask"],
     )  # fmt: skip
-    sheet.node(
-        "SaveImage", (RIGHT, 40), (460, 460), images=filled["image"], filename_prefix="gatefill"
-    )
+    sheet.node("SaveImage", RIGHT, (460, 460), images=filled["image"], filename_prefix="gatefill")
 
 
 def semantic_fill(sheet: Sheet) -> None:
@@ -125,24 +121,24 @@ def semantic_fill(sheet: Sheet) -> None:
         "## Semantic fill\n\nSPADE makes what a map of labels says: here a car on the road. Each "
         "label has its colour; paint maps in flat colours with hard edges. *Semantic to Image* "
         "makes a whole picture of a map.",
-        (LEFT, 40), (380, 200),
+        LEFT, (380, 200),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 290), (380, 130), model_name=STREETS)
-    sample = sheet.node("GatefillSample", (LEFT, 470), (380, 160), name="street")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=STREETS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="street")
     filled = sheet.node(
-        "GatefillSemanticFill", (MIDDLE, 40), (380, 460), model=model["model"],
+        "GatefillSemanticFill", MIDDLE, (380, 560), model=model["model"],
         image=sample["image"], mask=sample["mask"], semantic=sample["semantic"],
     )  # fmt: skip
     whole = sheet.node(
-        "GatefillSemanticToImage", (MIDDLE, 560), (380, 260), model=model["model"],
+        "GatefillSemanticToImage", MIDDLE, (380, 320), model=model["model"],
         semantic=sample["semantic"], seed=5,
     )  # fmt: skip
-    sheet.node("PreviewImage", (RIGHT, 40), (400, 340), images=sample["semantic"], title="Map")
+    sheet.node("PreviewImage", RIGHT, (400, 340), images=sample["semantic"], title="Map")
     sheet.node(
-        "SaveImage", (RIGHT, 430), (400, 360), images=filled["image"], filename_prefix="gatefill",
+        "SaveImage", RIGHT, (400, 360), images=filled["image"], filename_prefix="gatefill",
         title="Filled",
     )  # fmt: skip
-    sheet.node("PreviewImage", (RIGHT, 840), (400, 340), images=whole["image"], title="Made whole")
+    sheet.node("PreviewImage", RIGHT, (400, 340), images=whole["image"], title="Made whole")
 
 
 def deploy_an_engine(sheet: Sheet) -> None:
@@ -152,25 +148,25 @@ def deploy_an_engine(sheet: Sheet) -> None:
         "it with PyTorch; here the graph fills the picture at once. It needs the packages onnx, "
         "onnxscript and onnxruntime.\n\nOn a machine with TensorRT, switch *Build TensorRT Engine* "
         "on (Ctrl+M) and wire its path to the loader.",
-        (LEFT, 40), (380, 260),
+        LEFT, (380, 260),
     )  # fmt: skip
-    weights = sheet.node("GatefillLoadModel", (LEFT, 350), (380, 130), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", (LEFT, 530), (380, 160), name="object")
+    weights = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
     graph = sheet.node(
-        "GatefillExportOnnx", (MIDDLE, 40), (380, 300), model=weights["model"],
+        "GatefillExportOnnx", MIDDLE, (380, 420), model=weights["model"],
         name="photos", overwrite=True,
     )  # fmt: skip
-    sheet.node("GatefillBuildEngine", (MIDDLE, 390), (380, 380), mode=MUTED, onnx=graph["path"])
+    sheet.node("GatefillBuildEngine", MIDDLE, (380, 520), mode=MUTED, onnx=graph["path"])
     model = sheet.node(
-        "GatefillLoadModel", (RIGHT, 40), (380, 160), model_name=PHOTOS, backend="onnxruntime",
+        "GatefillLoadModel", RIGHT, (380, 190), model_name=PHOTOS, backend="onnxruntime",
         device="cpu", file=graph["path"], title="Load the graph",
     )  # fmt: skip
     filled = sheet.node(
-        "GatefillInpaint", (RIGHT, 250), (380, 420), model=model["model"], image=sample["image"],
+        "GatefillInpaint", RIGHT, (380, 480), model=model["model"], image=sample["image"],
         mask=sample["mask"], grow=2,
     )  # fmt: skip
     sheet.node(
-        "SaveImage", (RIGHT + 420, 40), (420, 380), images=filled["image"],
+        "SaveImage", RIGHT + 420, (420, 380), images=filled["image"],
         filename_prefix="gatefill",
     )  # fmt: skip
 
@@ -180,15 +176,15 @@ def show_gates_and_attention(sheet: Sheet) -> None:
     sheet.note(
         "## Gates and attention\n\nWhere the fill copies from, by direction and distance, and what "
         "the gates of each layer let through, as in the figures of the papers.",
-        (LEFT, 40), (380, 180),
+        LEFT, (380, 180),
     )  # fmt: skip
-    model = sheet.node("GatefillLoadModel", (LEFT, 270), (380, 130), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", (LEFT, 450), (380, 160), name="scratch")
+    model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
+    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="scratch")
     given = {"model": model["model"], "image": sample["image"], "mask": sample["mask"]}
-    looks = sheet.node("GatefillShow", (MIDDLE, 40), (380, 260), what="attention", **given)
-    gates = sheet.node("GatefillShow", (MIDDLE, 350), (380, 260), what="gates", **given)
-    sheet.node("PreviewImage", (RIGHT, 40), (460, 380), images=looks["image"])
-    sheet.node("PreviewImage", (RIGHT, 470), (460, 460), images=gates["image"])
+    looks = sheet.node("GatefillShow", MIDDLE, (380, 300), what="attention", **given)
+    gates = sheet.node("GatefillShow", MIDDLE, (380, 300), what="gates", **given)
+    sheet.node("PreviewImage", RIGHT, (460, 380), images=looks["image"])
+    sheet.node("PreviewImage", RIGHT, (460, 460), images=gates["image"])
 
 
 WORKFLOWS = (
