@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..core.image import read_guide, read_mask, read_picture
 from ..core.image.write import SUFFIXES
@@ -59,12 +59,15 @@ class Sample(io.ComfyNode):
         size, empty = picture.size, torch.zeros(1, 1, *picture.size)
         mask, sketch, color, seg = (file_of(name, x) for x in ("mask", "sketch", "color", "seg"))
         drawn = torch.cat([empty] * 4, dim=1) if color is None else with_alpha(color)
+        image = image_of(picture.pixels)
         return io.NodeOutput(
-            image_of(picture.pixels),
+            image,
             mask_from(empty if mask is None else read_mask(mask, size)),
             mask_from(empty if sketch is None else read_guide(sketch, size, channels=1)),
             image_of(drawn[:, :3], drawn[:, 3:]),
             image_of(torch.cat([empty] * 3, dim=1) if seg is None else read_picture(seg).pixels),
+            # Also what a painting node after it has below its brush.
+            ui=ui.PreviewImage(image, cls=cls),
         )
 
 

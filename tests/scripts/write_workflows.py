@@ -36,7 +36,7 @@ def remove_an_object(sheet: Sheet) -> None:
         LEFT, (380, 240),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="object")
     filled = sheet.node(
         "GatefillInpaint", MIDDLE, (380, 480), model=model["model"], image=sample["image"],
         mask=sample["mask"], grow=2,
@@ -57,7 +57,7 @@ def sketch_a_missing_line(sheet: Sheet) -> None:
         LEFT, (380, 280),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="line")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="line")
     given = {"model": model["model"], "image": sample["image"], "mask": sample["mask"]}
     plain = sheet.node("GatefillInpaint", MIDDLE, (380, 480), title="Without", **given)
     drawn = sheet.node(
@@ -77,7 +77,7 @@ def color_a_face(sheet: Sheet) -> None:
         LEFT, (380, 260),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=FACES)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="face")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="face")
     filled = sheet.node(
         "GatefillInpaint", MIDDLE, (380, 480), model=model["model"], image=sample["image"],
         mask=sample["mask"], sketch=sample["sketch"], color=sample["color"],
@@ -99,7 +99,7 @@ def fill_a_batch(sheet: Sheet) -> None:
         LEFT, (380, 200),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="object")
     masks = sheet.node(
         "GatefillFreeFormMask", LEFT, (380, 270), image=sample["image"], kind="10-20",
         seed=1, count=4,
@@ -124,7 +124,7 @@ def semantic_fill(sheet: Sheet) -> None:
         LEFT, (380, 200),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=STREETS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="street")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="street")
     filled = sheet.node(
         "GatefillSemanticFill", MIDDLE, (380, 560), model=model["model"],
         image=sample["image"], mask=sample["mask"], semantic=sample["semantic"],
@@ -151,7 +151,7 @@ def deploy_an_engine(sheet: Sheet) -> None:
         LEFT, (380, 260),
     )  # fmt: skip
     weights = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="object")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="object")
     graph = sheet.node(
         "GatefillExportOnnx", MIDDLE, (380, 420), model=weights["model"],
         name="photos", overwrite=True,
@@ -179,7 +179,7 @@ def show_gates_and_attention(sheet: Sheet) -> None:
         LEFT, (380, 180),
     )  # fmt: skip
     model = sheet.node("GatefillLoadModel", LEFT, (380, 190), model_name=PHOTOS)
-    sample = sheet.node("GatefillSample", LEFT, (380, 240), name="scratch")
+    sample = sheet.node("GatefillSample", LEFT, (380, 400), name="scratch")
     given = {"model": model["model"], "image": sample["image"], "mask": sample["mask"]}
     looks = sheet.node("GatefillShow", MIDDLE, (380, 300), what="attention", **given)
     gates = sheet.node("GatefillShow", MIDDLE, (380, 300), what="gates", **given)
