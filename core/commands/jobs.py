@@ -77,6 +77,16 @@ class Filled:
     seconds: float
     """In the network and the pipeline, files not counted."""
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {
+            "height": self.picture.size[0],
+            "width": self.picture.size[1],
+            "hole_percent": round(100 * float((self.mask > THRESHOLD).float().mean()), 3),
+            "seconds": round(self.seconds, 3),
+        }
+
 
 def fill_file(inpainter: Inpainter, job: Job) -> Filled:
     """Fill one file and write the result. Raises InpaintError; then nothing was written."""
@@ -84,15 +94,22 @@ def fill_file(inpainter: Inpainter, job: Job) -> Filled:
     mask = job.mask.read(picture)
     reading = Reading(size=picture.size, rescale=job.mask.rescale, palette=job.palette)
     guides = read_guides(job.guides, inpainter.backend.contract, reading)
-    started = time.perf_counter()
-    completed = inpainter(picture.pixels, mask, **guides)
-    seconds = time.perf_counter() - started
+    filled = fill_picture(inpainter, picture, mask, guides)
     alpha = None
     if job.mask.from_alpha and picture.alpha is not None:
         # The transparency said where the hole is; what is filled is no longer transparent.
         alpha = torch.maximum(picture.alpha, (mask > 0).float())
-    write_picture(job.output, picture, completed, alpha=alpha)
-    return Filled(picture, mask, completed, guides, seconds)
+    write_picture(job.output, picture, filled.completed, alpha=alpha)
+    return filled
+
+
+def fill_picture(
+    inpainter: Inpainter, picture: Picture, mask: Tensor, guides: dict[str, Tensor]
+) -> Filled:
+    """Fill a picture that was read, (1, 1, H, W) being its mask; nothing is written."""
+    started = time.perf_counter()
+    completed = inpainter(picture.pixels, mask, **guides)
+    return Filled(picture, mask, completed, guides, time.perf_counter() - started)
 
 
 def report_line(job: Job, **facts: Any) -> dict[str, Any]:
@@ -110,14 +127,7 @@ def attempt(inpainter: Inpainter, job: Job) -> dict[str, Any]:
         filled = fill_file(inpainter, job)
     except InpaintError as problem:
         return report_line(job, status="failed", error=str(problem))
-    return report_line(
-        job,
-        status="done",
-        height=filled.picture.size[0],
-        width=filled.picture.size[1],
-        hole_percent=round(100 * float((filled.mask > THRESHOLD).float().mean()), 3),
-        seconds=round(filled.seconds, 3),
-    )
+    return report_line(job, status="done", **filled.facts)
 
 
 def pair_folder(
