@@ -154,9 +154,9 @@ def deploy_an_engine(sheet: Sheet) -> None:
     sample = sheet.node("GatefillSample", LEFT, (380, 400), name="object")
     graph = sheet.node(
         "GatefillExportOnnx", MIDDLE, (380, 420), model=weights["model"],
-        name="photos", overwrite=True,
+        file_name="photos.onnx", overwrite=True,
     )  # fmt: skip
-    sheet.node("GatefillBuildEngine", MIDDLE, (380, 520), mode=MUTED, onnx=graph["path"])
+    sheet.node("GatefillBuildEngine", MIDDLE, (380, 520), mode=MUTED, file=graph["path"])
     model = sheet.node(
         "GatefillLoadModel", RIGHT, (380, 190), model_name=PHOTOS, backend="onnxruntime",
         device="cpu", file=graph["path"], title="Load the graph",
