@@ -51,6 +51,13 @@ class MaskSource:
             mask = alpha_mask(picture)
         return 1 - mask if self.invert else mask
 
+    def alpha(self, picture: Picture, mask: Tensor) -> Tensor | None:
+        """The transparency (1, 1, H, W) of the filled picture; None = that which it has."""
+        if not self.from_alpha or picture.alpha is None:
+            return None
+        # The transparency said where the hole is; what is filled is no longer transparent.
+        return torch.maximum(picture.alpha, (mask > 0).float())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -95,10 +102,7 @@ def fill_file(inpainter: Inpainter, job: Job) -> Filled:
     reading = Reading(size=picture.size, rescale=job.mask.rescale, palette=job.palette)
     guides = read_guides(job.guides, inpainter.backend.contract, reading)
     filled = fill_picture(inpainter, picture, mask, guides)
-    alpha = None
-    if job.mask.from_alpha and picture.alpha is not None:
-        # The transparency said where the hole is; what is filled is no longer transparent.
-        alpha = torch.maximum(picture.alpha, (mask > 0).float())
+    alpha = job.mask.alpha(picture, mask)
     write_picture(job.output, picture, filled.completed, alpha=alpha)
     return filled
 

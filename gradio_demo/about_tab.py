@@ -1,0 +1,59 @@
+"""The tab that says what the networks are, and on which terms."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+
+from core.contract import Contract
+from core.errors import InpaintError
+from core.model_files import WEIGHTS_SUFFIX
+from core.weights import DEFAULT_EDGES, read_info
+from gradio_demo.models import Models
+from gradio_demo.service import Service
+
+PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)\n?")
+LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)[^)]*\)")
+HEAD = "| network | guides | parameters | licence |\n| --- | --- | ---: | --- |\n"
+
+
+class AboutTab:
+    """A table of the networks, and the card of each."""
+
+    def __init__(self, service: Service, t: gr.I18n):
+        gr.Markdown(table(service.models), elem_id="networks")
+        for name, path in cards(service.models):
+            with gr.Accordion(name, open=False):
+                gr.Markdown(card(path))
+
+
+def table(models: Models) -> str:
+    """A line for each network: what it takes, how large it is, its terms."""
+    return HEAD + "".join(_row(name, models) for name in models.names())
+
+
+def cards(models: Models) -> list[tuple[str, Path]]:
+    """Name and card of each network that has one, and of the edge detector."""
+    paths = {name: models.path(name).with_suffix(".md") for name in models.names()}
+    paths[DEFAULT_EDGES.stem] = DEFAULT_EDGES.with_suffix(".md")
+    return [(name, path) for name, path in paths.items() if path.is_file()]
+
+
+def card(path: Path) -> str:
+    """A card without its pictures and its links into the project, which are not served."""
+    text = path.read_text(encoding="utf-8")
+    return LOCAL_LINK.sub(r"\1", PICTURE.sub("", text))
+
+
+def _row(name: str, models: Models) -> str:
+    path = models.path(name)
+    contract: Contract = models.contract(name)
+    guides = ", ".join(port.name for port in contract.guides if port.given) or "none"
+    size, licence = "", ""
+    if path.suffix == WEIGHTS_SUFFIX:
+        try:
+            info = read_info(path)
+        except InpaintError:
+            return ""  # it has just been removed
+        size, licence = f"{info.parameters:,}", str(info.about.get("licence", ""))
+    return f"| {name} | {guides} | {size} | {licence} |\n"

@@ -1,0 +1,45 @@
+"""The page: its tabs and their order; what they do is in each of them, and in the service."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gradio_demo.about_tab import AboutTab
+from gradio_demo.api_tab import ApiTab
+from gradio_demo.batch_tab import BatchTab
+from gradio_demo.compare_tab import CompareTab
+from gradio_demo.edit_tab import EditTab
+from gradio_demo.page import Page, words
+from gradio_demo.service import Service
+
+TITLE = "Gatefill"
+STYLES = Path(__file__).with_name("page.css")
+
+
+def build_app(service: Service, url: str = "http://127.0.0.1:7860/") -> gr.Blocks:
+    """The page of a service; url: where programs reach it, for the examples of the tab API."""
+    t = words()
+    store = service.store
+    with Page(service, title=TITLE, delete_cache=(60, int(store.keep) + 60)) as page:
+        gr.Markdown(f"# {TITLE}")
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab(t("edit"), id="edit"):
+                edit = EditTab(service, t)
+            with gr.Tab(t("batch"), id="batch"):
+                BatchTab(service, t)
+            with gr.Tab(t("compare"), id="compare"):
+                CompareTab(service, edit, t)
+            with gr.Tab(t("api"), id="api"):
+                ApiTab(service, url)
+            with gr.Tab(t("about"), id="about"):
+                AboutTab(service, t)
+    return page
+
+
+def looks() -> dict[str, Any]:
+    """What `launch` is told of fonts, colours and languages; nothing is fetched from elsewhere."""
+    theme = gr.themes.Default(
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
+    return {"theme": theme, "css_paths": [STYLES], "i18n": words()}

@@ -1,0 +1,182 @@
+"""Which networks there are to choose from, and those that are open.
+
+Only bundled weights, files below one folder and the file that the operator named can be chosen;
+a visitor gives a name, never a path.
+"""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from core.backends import RUNTIMES, Backend, open_backend
+from core.backends.chain import BY_SUFFIX
+from core.backends.eager import TorchBackend
+from core.contract import Contract, Port
+from core.errors import ConfigError
+from core.model_files import (
+    EDGES,
+    architecture_of,
+    bundled_files,
+    contract_of_file,
+    files_below,
+    fills_pictures,
+    stamp,
+)
+from core.weights import DEFAULT_WEIGHTS
+from gradio_demo.running import Turns
+
+KEPT = 4
+"""Networks that stay open; the one used longest ago makes room for another."""
+
+
+class Shared:
+    """A backend that several jobs use, a pass each in turn."""
+
+    def __init__(self, backend: Backend, turns: Turns):
+        self.backend, self.contract, self._turns = backend, backend.contract, turns
+
+    def run(self, *inputs: Tensor) -> Tensor:
+        """As that of the backend."""
+        with self._turns.turn():
+            return self.backend.run(*inputs)
+
+    def refine(self, first_fill: Tensor, *inputs: Tensor) -> Tensor:
+        """As that of the backend."""
+        with self._turns.turn():
+            return self.backend.refine(first_fill, *inputs)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """As that of the backend."""
+        with self._turns.turn():
+            return self.backend.encode(picture)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A network that is ready to run."""
+
+    name: str
+    backend: Shared
+    runs_on: str
+    """What really runs it, in words."""
+    seconds: float
+    """That opening it took; 0 where it was open already."""
+
+    @property
+    def contract(self) -> Contract:
+        """What it takes and gives."""
+        return self.backend.contract
+
+
+class Models:
+    """The networks of a service.
+
+    folder: where the operator's own lie; first: the file that is chosen at first, None = the
+    bundled one for photographs; backend, device: as `open_backend` takes them, `device` for that
+    backend alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        first: Path | None = None,
+        *,
+        backend: str = "auto",
+        device: str = "",
+    ):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"no folder of models at {folder}; name one, or leave it out")
+        self.turns = Turns()
+        """At the device."""
+        self.backend = backend
+        self._folder, self._device = folder, device
+        self._open: OrderedDict[tuple[Path, str, str], tuple[Backend, str]] = OrderedDict()
+        own = first is not None and first.resolve() not in [path for _, path in self._known(None)]
+        self._named = first.resolve() if own and first is not None else None
+        self.first = self._name_of(first or DEFAULT_WEIGHTS)
+        contract_of_file(self.path(self.first))  # what is wrong with it is said at once
+
+    def names(self) -> list[str]:
+        """All networks that fill pictures, that which is chosen at first before the others."""
+        names = [name for name, path in self._known(self._named) if fills_pictures(path)]
+        return sorted(names, key=lambda name: (name != self.first, "." in name, name))
+
+    def drawers(self) -> list[str]:
+        """Networks of the folder that draw lines; the bundled one is not among them."""
+        own = files_below(self._folder) if self._folder else ()
+        return sorted(name for name, path in own if architecture_of(path) == EDGES)
+
+    def drawer_path(self, name: str) -> Path:
+        """The file of one of `drawers`."""
+        assert self._folder is not None  # or there were none
+        return self._folder / name
+
+    def path(self, name: object) -> Path:
+        """The file of a network. Raises ConfigError for a name that is none."""
+        path = dict(self._known(self._named)).get(name) if isinstance(name, str) else None
+        if path is None or not path.is_file():
+            raise ConfigError(
+                f"there is no network {str(name)[:80]!r} here; choose one of "
+                f"{', '.join(self.names())}"
+            )
+        return path
+
+    def contract(self, name: object) -> Contract:
+        """What a network takes, which need not be opened for it. Raises as `path`."""
+        return contract_of_file(self.path(name))
+
+    def backends(self, name: object) -> tuple[str, ...]:
+        """What can be asked to run a network. Raises as `path`."""
+        only = BY_SUFFIX.get(self.path(name).suffix)
+        return ("auto", only[0]) if only else RUNTIMES
+
+    def with_labels(self) -> str | None:
+        """The first network that takes a map of labels, if there is one."""
+        takers = (name for name in self.names() if labels_port(self.contract(name)))
+        return next(takers, None)
+
+    def opened(self, name: object, backend: object = None) -> Opened:
+        """A network, open; `backend` None = as the operator said. Raises InpaintError."""
+        path, runtime = self.path(name), self.backend if backend is None else str(backend)
+        device = self._device if runtime == self.backend else ""
+        key = (path, stamp(path), runtime)
+        started = time.perf_counter()
+        with self.turns.turn():  # opening takes memory and time of the device
+            fresh = key not in self._open
+            if fresh:
+                found = open_backend(path, device, runtime)
+                while len(self._open) >= KEPT:
+                    self._open.popitem(last=False)
+                self._open[key] = (found, _words(found))
+            self._open.move_to_end(key)
+            inner, runs_on = self._open[key]
+        seconds = time.perf_counter() - started if fresh else 0.0
+        return Opened(str(name), Shared(inner, self.turns), runs_on, seconds)
+
+    def _known(self, named: Path | None) -> list[tuple[str, Path]]:
+        """Name and path of each file; names of bundled weights have no suffix."""
+        known = [(path.stem, path) for path in bundled_files()]
+        if named is not None:
+            known.append((named.name, named))
+        return known + list(files_below(self._folder) if self._folder else ())
+
+    def _name_of(self, path: Path) -> str:
+        wanted = path.resolve()
+        names = [name for name, known in self._known(self._named) if known.resolve() == wanted]
+        if not names:
+            raise ConfigError(f"no weights at {path}; name a file, or leave it out")
+        return names[0]
+
+
+def labels_port(contract: Contract) -> Port | None:
+    """The port that takes a map of labels, if there is one."""
+    return next((port for port in contract.guides if port.kind == "labels"), None)
+
+
+def _words(backend: Backend) -> str:
+    if isinstance(backend, TorchBackend):
+        return f"PyTorch on {backend.device}"
+    return str(getattr(backend, "device", type(backend).__name__))

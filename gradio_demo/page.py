@@ -1,0 +1,181 @@
+"""What all tabs share: settings, progress that can be cancelled, and errors in a sentence."""
+
+import html
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from core.errors import InpaintError
+from core.options import STRATEGIES
+from gradio_demo.asked import MOST_GROW, order_of
+from gradio_demo.running import FILLING, Job
+from gradio_demo.service import Done, Order, Service
+from gradio_demo.words import language_of, said, translations
+
+DEVICE, BATCH = "device", "batch"
+"""Groups of events that wait for one another: what is done at once, and what takes long."""
+BROKEN = (
+    "this request could not be done: it does not fit what is asked for, or something failed here; "
+    "the tab API says what there is, and the log of the service what failed"
+)
+GONE = "a file of this request is not here any more; open or upload it again"
+
+log = logging.getLogger("gatefill")
+Result = TypeVar("Result")
+
+
+class Page(gr.Blocks):
+    """A page whose every failure reaches the visitor as one sentence, and only that."""
+
+    def __init__(self, service: Service, **options: Any):
+        super().__init__(analytics_enabled=False, **options)
+        self.service = service
+
+    async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """As Gradio's, which gives no words to errors but its own, and would end a queue there."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error as problem:
+            problem.message = self.service.store.plain(str(problem.message))
+            raise
+        except InpaintError as problem:
+            raise _error(self.service.store.plain(str(problem))) from None
+        except FileNotFoundError:
+            raise _error(GONE) from None
+        except Exception:  # whatever fails in one request must not take the service down
+            log.exception("a request failed")
+            raise _error(BROKEN) from None
+
+
+def _error(text: str) -> gr.Error:
+    return gr.Error(text[:1].upper() + text[1:], print_exception=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The components that say how to fill."""
+
+    network: gr.Dropdown
+    backend: gr.Dropdown
+    how: tuple[Any, ...]
+    """strategy, grow, feather, seed."""
+
+    @property
+    def inputs(self) -> list[Any]:
+        """As `asked_for` takes them."""
+        return [self.network, self.backend, *self.how]
+
+
+def asked_for(
+    network: Any, backend: Any, strategy: Any, grow: Any, feather: Any, seed: Any
+) -> Order:
+    """The order of the components; a seed of 0 stands for none. Raises ConfigError."""
+    return order_of(network, backend, strategy, grow, feather, seed or None)
+
+
+def chosen_network(
+    service: Service, t: gr.I18n, key: str, prefix: str, *, first: str = ""
+) -> tuple[Any, Any]:
+    """Two dropdowns: a network and what runs it. `prefix` is that of their ids."""
+    first = first or service.models.first
+    network = gr.Dropdown(
+        service.models.names(), value=first, label=t(key), elem_id=f"{prefix}-network"
+    )
+    backend = gr.Dropdown(
+        list(service.models.backends(first)),
+        value=backends_of(service, first).value,
+        label=t("backend"),
+        elem_id=f"{prefix}-backend",
+    )
+    return network, backend
+
+
+def settings(service: Service, t: gr.I18n, prefix: str) -> Settings:
+    """The settings of a tab, those that are seldom changed folded away."""
+    network, backend = chosen_network(service, t, "network", prefix)
+    with gr.Accordion(t("how"), open=False):
+        how = (
+            gr.Dropdown(
+                list(STRATEGIES), value="auto", label=t("strategy"), info=t("strategy_info"),
+                elem_id=f"{prefix}-strategy",
+            ),
+            gr.Slider(
+                0, MOST_GROW, 0, step=1, label=t("grow"), info=t("grow_info"),
+                elem_id=f"{prefix}-grow",
+            ),
+            gr.Slider(
+                0, MOST_GROW, 0, step=1, label=t("feather"), info=t("feather_info"),
+                elem_id=f"{prefix}-feather",
+            ),
+            gr.Number(
+                0, precision=0, minimum=0, label=t("seed"), info=t("seed_info"),
+                elem_id=f"{prefix}-seed",
+            ),
+        )  # fmt: skip
+    return Settings(network, backend, how)
+
+
+def backends_of(service: Service, network: Any) -> gr.Dropdown:
+    """The dropdown of what can run a network."""
+    there = list(service.models.backends(network))
+    wanted = service.models.backend
+    return gr.Dropdown(there, value=wanted if wanted in there else there[0])
+
+
+def spoken(request: gr.Request) -> str:
+    """The language that a visitor's browser asks for."""
+    return language_of(request.headers.get("accept-language", ""))
+
+
+def follow(
+    steps: Generator[Job, None, Result], show: Callable[[Job], Any]
+) -> Generator[Any, None, Result]:
+    """Yields what `show` makes of each step, returns what they come to; closing it ends them."""
+    try:
+        while True:
+            try:
+                job = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield show(job)
+    finally:
+        steps.close()
+
+
+def status(text: str, share: float | None = None) -> str:
+    """A line that is read out where a screen reader is, with a bar where work goes on."""
+    bar = ""
+    if share is not None:
+        bar = f'<progress max="1" value="{share:.3f}" aria-label="{html.escape(text)}"></progress>'
+    return f'<div class="gf-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
+
+
+def cancelled(request: gr.Request) -> str:
+    """The status when a visitor ended what was being done."""
+    return status(said("cancelled", spoken(request)))
+
+
+def filled_words(done: Done, language: str) -> str:
+    """What is said of a fill."""
+    facts = {name: done.report[name] for name in ("network", "runs_on")}
+    seconds, hole = done.report["seconds"], done.report["hole_percent"]
+    return said("filled", language, seconds=f"{seconds:.2f}", hole=f"{hole:.3g}", **facts)
+
+
+def going_on(job: Job, language: str) -> str:
+    """The status of a job."""
+    return status(said(job.doing, language), job.share if job.doing == FILLING else 0.0)
+
+
+def quiet(**options: Any) -> dict[str, Any]:
+    """The options of every event that no client is to call."""
+    return {"api_visibility": "private", "show_progress": "hidden", **options}
+
+
+def words() -> gr.I18n:
+    """The labels in all languages."""
+    return gr.I18n(**translations())

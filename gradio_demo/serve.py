@@ -1,0 +1,106 @@
+"""The service in its process: made of the flags, launched, ended by a signal."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import ConfigError
+from core.extras import need
+from gradio_demo.models import Models
+from gradio_demo.running import Workers
+from gradio_demo.service import Service
+from gradio_demo.settings import Settings
+from gradio_demo.store import Limits, Store
+
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # What Gradio keeps of past requests is looked through after each; nobody here reads it.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "50",
+}
+"""Nothing is sent anywhere, and nothing asked of anybody."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve the page until a signal ends it. Raises InpaintError where it cannot be served."""
+    models = Models(
+        settings.models, settings.weights, backend=settings.backend, device=settings.device
+    )
+    with _service(settings, models) as service:
+        os.environ.update(QUIET, GRADIO_TEMP_DIR=str(service.store.root))
+        need("gradio", "demo")
+        end = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: end.set())
+        close = _launch(settings, service)
+        try:
+            _say(settings)
+            while not end.wait(0.5):  # so that signals are seen on Windows too
+                pass
+        finally:
+            close()
+
+
+@contextmanager
+def _service(settings: Settings, models: Models) -> Iterator[Service]:
+    """The service with its folder, which is gone afterwards."""
+    limits = Limits(pixels=settings.max_pixels, bytes=settings.max_bytes)
+    root = Path(tempfile.mkdtemp(prefix="gatefill-demo-"))
+    store = Store(root, keep=settings.keep, limits=limits)
+    workers = Workers(settings.workers)
+    store.keep_swept()
+    try:
+        yield Service(models, store, workers)
+    finally:
+        workers.close()
+        store.close()
+
+
+def _launch(settings: Settings, service: Service) -> Callable[[], None]:
+    """Start to serve; what ends it. Raises ConfigError where the port is taken."""
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    from gradio_demo.app import build_app, looks
+    from gradio_demo.guard import Guard
+
+    page: gr.Blocks = build_app(service, settings.url)
+    # Requests that skip the queue would skip its bounds.
+    page.queue(max_size=settings.queue, default_concurrency_limit=settings.workers, api_open=False)
+    try:
+        page.launch(
+            **looks(),
+            server_name=settings.host,
+            server_port=settings.port,
+            auth=settings.credentials,
+            share=settings.share,
+            max_file_size=settings.max_bytes,
+            app_kwargs={
+                "middleware": [Middleware(Guard, store=service.store)],
+                "docs_url": None, "redoc_url": None,
+            },
+            prevent_thread_lock=True, quiet=True, inbrowser=False, show_error=False,
+            run_history=False, enable_monitoring=False, pwa=False, ssr_mode=False,
+            mcp_server=False, num_workers=0, footer_links=[], state_session_capacity=1000,
+        )  # fmt: skip
+    except OSError as problem:
+        raise ConfigError(
+            f"cannot listen at {settings.host}, port {settings.port} ({problem}); name another "
+            "--port or --host"
+        ) from None
+    return lambda: page.close(verbose=False)
+
+
+def _say(settings: Settings) -> None:
+    sys.stderr.write(f"{settings.url} (Ctrl+C ends it)\n")
+    if settings.is_open:
+        sys.stderr.write(
+            "note: whoever reaches it may use it; --auth USER:PASSWORD asks for more\n"
+        )
+    sys.stderr.flush()
