@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from .contract import Contract
 from .engines import ENGINE_SUFFIX, read_record
@@ -25,8 +26,10 @@ def bundled_files() -> list[Path]:
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[tuple[str, Path]]:
     """Name (by the folder, with "/") and path of every file that may be a network of ours."""
-    for directory, _, names in os.walk(folder, followlinks=True):
-        for name in names:
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        # In hidden ones lies what is being written.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in [name for name in names if not name.startswith(".")]:
             path = Path(directory, name)
             if path.suffix in suffixes and path.is_file():
                 yield path.relative_to(folder).as_posix(), path
@@ -39,7 +42,13 @@ def fills_pictures(path: Path) -> bool:
 
 def architecture_of(path: Path) -> str:
     """What a file says of itself; "" where it is none of ours, or not the main part of one."""
-    return _architecture_of(path, stamp(path))
+    facts = _facts_of(path, stamp(path))
+    return facts.architecture if facts[:2] == ("generator", "run") else ""
+
+
+def is_whole_graph(path: Path) -> bool:
+    """Whether it is the graph of a network, all its parts being named after it, or a pipeline."""
+    return path.suffix == GRAPH_SUFFIX and _facts_of(path, stamp(path)).part == "run"
 
 
 def contract_of_file(path: Path) -> Contract:
@@ -63,16 +72,24 @@ def stamp(path: Path) -> str:
     return f"{facts.st_mtime_ns} {facts.st_size}"
 
 
+class _Facts(NamedTuple):
+    """What a file says of itself, as `GraphInfo` has it."""
+
+    kind: str = ""
+    part: str = ""
+    architecture: str = ""
+
+
 @functools.lru_cache(maxsize=4096)
-def _architecture_of(path: Path, stamp: str) -> str:
+def _facts_of(path: Path, stamp: str) -> _Facts:
     """Reads only the head of the file; `stamp` makes it look again when the file changed."""
     try:
         if path.suffix == WEIGHTS_SUFFIX:
-            return read_info(path).architecture
+            return _Facts("generator", "run", read_info(path).architecture)
         info = _graph_of(path)
     except InpaintError:
-        return ""
-    return info.architecture if (info.kind, info.part) == ("generator", "run") else ""
+        return _Facts()
+    return _Facts(info.kind, info.part, info.architecture)
 
 
 def _graph_of(path: Path) -> GraphInfo:

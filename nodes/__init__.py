@@ -7,6 +7,7 @@ it, and turns back. The ids of nodes never change; a renamed one gets a line in 
 from comfy_api.latest import ComfyAPI, ComfyExtension, io
 
 from .color import ColorStrokes
+from .deploy import BuildEngine, ExportOnnx
 from .draw import Draw
 from .files import add_folder
 from .inpaint import Inpaint
@@ -22,7 +23,7 @@ NODES: list[type[io.ComfyNode]] = [
     *(LoadModel, Sample, Inpaint, SemanticFill, SemanticToImage),
     *(Draw, SketchFromImage, CleanSketch, ColorStrokes),
     *(FreeFormMask, BoxMask, GrowFeatherMask, MaskFromColor, MaskStatistics),
-    *(Metrics, Show),
+    *(Metrics, Show, ExportOnnx, BuildEngine),
 ]
 REPLACED: list[io.NodeReplace] = []
 """For each node that is no longer there, the one that workflows get in its place. Only inputs that

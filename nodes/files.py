@@ -14,6 +14,7 @@ from ..core.model_files import (
     bundled_files,
     files_below,
     fills_pictures,
+    is_whole_graph,
 )
 
 FOLDER = "inpaint"
@@ -63,6 +64,25 @@ def name_of(file: str) -> str:
             "file of that folder, or leave it out and choose a name"
         )
     return found[0]
+
+
+def new_path(name: str) -> Path:
+    """Where a file of that name, a path below models/inpaint, is written.
+
+    Raises ConfigError for one that would lie elsewhere.
+    """
+    root = os.path.abspath(folder_paths.get_folder_paths(FOLDER)[0])
+    path = os.path.normpath(os.path.join(root, name.strip().replace("\\", "/")))
+    if not path.startswith(root + os.sep):
+        raise ConfigError(
+            f"the file name is {name!r}; it must be a name, or a path below models/{FOLDER}"
+        )
+    return Path(path)
+
+
+def graph_names() -> list[str]:
+    """Exported graphs of which engines can be built."""
+    return sorted(name for name, path in _files() if is_whole_graph(path))
 
 
 def drawer_names() -> list[str]:

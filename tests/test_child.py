@@ -1,6 +1,7 @@
 """Commands in processes of their own: what they say, how they fail, and how they are ended."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from core.child import run_module
 from core.errors import BackendError
 from core.files import part_prefix, remove_parts, whole_file
 from core.progress import Stages, read_stage
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -101,7 +104,6 @@ def test_an_interruption_ends_the_command_and_leaves_nothing_half_written(comman
     class Interrupted(BaseException):
         pass
 
-    root = str(Path(__file__).resolve().parents[1])
     out, seen, asked = tmp_path / "out", [], []
     out.mkdir()
     (out / ".part-0-other.onnx").write_text("of another process")
@@ -114,7 +116,7 @@ def test_an_interruption_ends_the_command_and_leaves_nothing_half_written(comman
     with pytest.raises(Interrupted):
         run_module(
             command(SLOW),
-            [str(out), root],
+            [str(out), str(REPOSITORY)],
             out,
             tell=lambda *stage: seen.append(stage),
             check=check,
@@ -170,3 +172,11 @@ def test_a_python_that_ignores_its_surroundings_finds_the_module(command, tmp_pa
     assert run_module(name, [], tmp_path) == [f"0 {expected}"]
     monkeypatch.setattr(sys, "executable", str(python))
     assert run_module(name, [], tmp_path) == [f"1 {expected}"]
+
+
+@pytest.mark.parametrize("flag", ["-s", "-I", "-u"])
+def test_a_command_sees_the_packages_that_its_front_end_sees(flag):
+    code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from core.child import _flags; "
+    command = [sys.executable, flag, "-c", code + "print(*_flags())"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert said == [*([] if flag == "-u" else [flag]), "-X", "utf8"]
