@@ -55,5 +55,5 @@ def _row(name: str, models: Models) -> str:
             info = read_info(path)
         except InpaintError:
             return ""  # it has just been removed
-        size, licence = f"{info.parameters:,}", str(info.about.get("licence", ""))
+        size, licence = f"{info.parameters:,}", str(info.about.get("licence", "see its card"))
     return f"| {name} | {guides} | {size} | {licence} |\n"

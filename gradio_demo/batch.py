@@ -18,6 +18,7 @@ from gradio_demo.running import FILLING, READING, WRITING, Job
 from gradio_demo.service import Done, Order, Service
 from gradio_demo.unpack import unpack
 
+PICTURES, RESULTS = "pictures", "results"
 REPORT = "report.jsonl"
 """In the zip of the results: a line of JSON for each picture."""
 
@@ -34,7 +35,7 @@ def fill_batch(
     """
     job.at(READING)
     folder = service.store.new_folder()
-    pictures, results = folder / "pictures", folder / "results"
+    pictures, results = folder / PICTURES, folder / RESULTS
     for path in (pictures, results):
         path.mkdir()
     unpack(files, pictures, service.store.limits)
@@ -113,7 +114,9 @@ def _plain(service: Service, value: Any, folder: Path) -> Any:
         return {name: _plain(service, inner, folder) for name, inner in value.items()}
     if not isinstance(value, str):
         return value
-    return service.store.plain(value.replace(f"{folder}{os.sep}", ""))
+    for below in (folder / PICTURES, folder / RESULTS, folder):
+        value = value.replace(f"{below}{os.sep}", "")
+    return service.store.plain(value)
 
 
 def _packed(path: Path, results: Path, lines: Sequence[dict[str, Any]]) -> Path:

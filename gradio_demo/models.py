@@ -94,10 +94,10 @@ class Models:
         self.backend = backend
         self._folder, self._device = folder, device
         self._open: OrderedDict[tuple[Path, str, str], tuple[Backend, str]] = OrderedDict()
+        contract_of_file(first or DEFAULT_WEIGHTS)  # what is wrong with it is said at once
         own = first is not None and first.resolve() not in [path for _, path in self._known(None)]
         self._named = first.resolve() if own and first is not None else None
         self.first = self._name_of(first or DEFAULT_WEIGHTS)
-        contract_of_file(self.path(self.first))  # what is wrong with it is said at once
 
     def names(self) -> list[str]:
         """All networks that fill pictures, that which is chosen at first before the others."""
@@ -117,7 +117,7 @@ class Models:
     def path(self, name: object) -> Path:
         """The file of a network. Raises ConfigError for a name that is none."""
         path = dict(self._known(self._named)).get(name) if isinstance(name, str) else None
-        if path is None or not path.is_file():
+        if path is None or not fills_pictures(path):
             raise ConfigError(
                 f"there is no network {str(name)[:80]!r} here; choose one of "
                 f"{', '.join(self.names())}"
@@ -165,10 +165,7 @@ class Models:
 
     def _name_of(self, path: Path) -> str:
         wanted = path.resolve()
-        names = [name for name, known in self._known(self._named) if known.resolve() == wanted]
-        if not names:
-            raise ConfigError(f"no weights at {path}; name a file, or leave it out")
-        return names[0]
+        return next(name for name, known in self._known(self._named) if known.resolve() == wanted)
 
 
 def labels_port(contract: Contract) -> Port | None:

@@ -50,6 +50,12 @@ class Page(gr.Blocks):
             raise _error(BROKEN) from None
 
 
+def _first_backend(service: Service, network: Any) -> str:
+    """What the operator said, where it can run the network."""
+    wanted, there = service.models.backend, service.models.backends(network)
+    return wanted if wanted in there else there[0]
+
+
 def _error(text: str) -> gr.Error:
     return gr.Error(text[:1].upper() + text[1:], print_exception=False)
 
@@ -86,7 +92,7 @@ def chosen_network(
     )
     backend = gr.Dropdown(
         list(service.models.backends(first)),
-        value=backends_of(service, first).value,
+        value=_first_backend(service, first),
         label=t("backend"),
         elem_id=f"{prefix}-backend",
     )
@@ -120,9 +126,9 @@ def settings(service: Service, t: gr.I18n, prefix: str) -> Settings:
 
 def backends_of(service: Service, network: Any) -> gr.Dropdown:
     """The dropdown of what can run a network."""
-    there = list(service.models.backends(network))
-    wanted = service.models.backend
-    return gr.Dropdown(there, value=wanted if wanted in there else there[0])
+    return gr.Dropdown(
+        list(service.models.backends(network)), value=_first_backend(service, network)
+    )
 
 
 def spoken(request: gr.Request) -> str:

@@ -1,0 +1,186 @@
+"""What stands before the page: the guard, the words, the flags, and the cards of the networks."""
+
+import asyncio
+import json
+
+import pytest
+from demos import picture_file, service_in
+
+from core.errors import ConfigError
+from gradio_demo.guard import MOST_JSON, Guard
+from gradio_demo.settings import Settings
+from gradio_demo.store import Limits, Store
+from gradio_demo.words import LANGUAGES, WORDS, language_of, said, translations
+
+
+@pytest.fixture
+def store(tmp_path):
+    (tmp_path / "store").mkdir()
+    return Store(tmp_path / "store", keep=100, limits=Limits(bytes=100_000))
+
+
+# ---- the guard ----
+
+
+def ask(store, path, body=b"", method="GET", **headers):
+    """Status and text of an answer by an application that answers everything with its body."""
+    sent = []
+
+    async def app(scope, receive, send):
+        if scope["path"].endswith("broken"):
+            raise ZeroDivisionError("/srv/secret")
+        whole = b"".join([(await receive()).get("body", b"") for _ in range(1)])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": whole})
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "method": method}
+    scope["headers"] = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+    asyncio.run(Guard(app, store)(scope, receive, send))
+    names = {name for name, _ in sent[0]["headers"]}
+    assert {b"content-security-policy", b"x-content-type-options"} <= names
+    return sent[0]["status"], sent[1]["body"].decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/config/", "/assets/a.js", "/gradio_api/info"])
+def test_what_the_page_needs_is_let_through(store, path):
+    assert ask(store, path)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gradio_api/proxy=http://a/b", "/monitoring", "/gradio_api/vibe-edit", "/docs", "/dev/reload",
+     "/gradio_api/deep_link", "/gradio_api/process_recording", "/gradio_api", "/nothing"],
+)  # fmt: skip
+def test_whatever_else_gradio_has_is_not_there(store, path):
+    assert ask(store, path)[0] == 404
+
+
+def test_only_files_of_the_store_may_be_fetched(store, tmp_path):
+    inside = picture_file(store.root / "abc" / "photo.png")
+    assert ask(store, f"/gradio_api/file={inside}")[0] == 200
+    picture_file(tmp_path / "photo.png")
+    for name in (
+        "/etc/passwd",
+        f"{store.root}/../photo.png",
+        f"{tmp_path}/photo.png",
+        "http://127.0.0.1/a",
+        "https://a.org/b.png",
+        f"{inside}\0",
+    ):
+        status, text = ask(store, f"/gradio_api/file={name}")
+        assert status == 403 and "no file of the page" in text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"data": [{"path": "http://127.0.0.1/a", "meta": {"_type": "gradio.FileData"}}]},
+        {"data": [[{"deep": {"path": "https://a.org/b"}}]]},
+        [{"path": "ftp://a/b"}],
+    ],
+)
+def test_files_that_are_addresses_are_refused(store, data):
+    status, text = ask(store, "/gradio_api/queue/join", json.dumps(data).encode(), "POST")
+    assert status == 422 and "cannot be an address of the net" in text
+
+
+def test_bodies_are_passed_on_as_they_are_and_large_ones_refused(store):
+    for body in (b'{"data": [{"path": "/a"}]}', b"a=b&c=d", b"{no json", b""):
+        assert ask(store, "/gradio_api/run/x", body, "POST") == (200, body.decode())
+    status, text = ask(store, "/gradio_api/run/x", b" " * (MOST_JSON + 1), "POST")
+    assert status == 413 and "upload files" in text
+    status, text = ask(store, "/gradio_api/run/x", b"[" * 100_000, "POST")
+    assert status in (200, 400)  # by the depth that this Python bears
+
+
+def test_uploads_are_bounded_by_what_they_say_and_by_what_they_are(store, monkeypatch):
+    path = "/gradio_api/upload"
+    assert ask(store, path, b"x" * 1000, "POST", content_length="1000")[0] == 200
+    assert ask(store, path, b"", "POST", content_length=str(10**9))[0] == 413
+    assert ask(store, path, b"x" * 3_000_000, "POST")[0] == 413
+    monkeypatch.setattr("gradio_demo.store.MOST_KEPT", 999)
+    status, text = ask(store, path, b"x" * 1000, "POST", content_length="1000")
+    assert status == 507 and "no room" in text
+
+
+def test_a_failure_is_one_sentence_without_a_trace(store, caplog):
+    status, text = ask(store, "/gradio_api/call/broken")
+    assert status == 500 and "secret" not in text and "Traceback" not in text
+    assert json.loads(text)["detail"].startswith("this request could not be understood")
+    assert "ZeroDivisionError" in caplog.text  # the operator sees it
+
+
+# ---- words, flags and cards ----
+
+
+def test_every_text_is_there_in_every_language_with_the_same_values():
+    for key, texts in WORDS.items():
+        assert len(texts) == len(LANGUAGES) and all(texts), key
+        names = [{part.split("}")[0] for part in text.split("{")[1:]} for text in texts]
+        assert all(found == names[0] for found in names), key
+    assert translations()["ko"]["fill"] == "채우기"
+    assert said("loaded", "ko", name="cat") == "예시 cat: 채우기를 누르세요"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("de,fr;q=0.9", "en"),
+        ("de,ja;q=0.5,zh;q=0.7", "zh"),
+        ("en;q=0.1,zh-TW;q=0.2", "zh"),
+        ("", "en"),
+        ("ja;q=nonsense", "ja"),
+        ("," * 1000, "en"),
+    ],
+)
+def test_the_language_is_that_which_the_browser_wants_most(accepted, language):
+    assert language_of(accepted) == language
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"workers": 0}, "--workers is 0; it must be at least 1"),
+        ({"max_bytes": -5}, "--max-bytes is -5"),
+        ({"port": 70_000}, "--port is 70000"),
+        ({"auth": "me"}, "--auth must be USER:PASSWORD"),
+        ({"auth": ":secret"}, "--auth must be USER:PASSWORD"),
+    ],
+)
+def test_flags_that_cannot_work_are_named(values, words):
+    with pytest.raises(ConfigError, match=words):
+        Settings(**values)
+
+
+def test_flags_say_who_may_come():
+    assert Settings().url == "http://127.0.0.1:7860/" and not Settings().is_open
+    assert Settings(host="0.0.0.0").is_open and Settings(share=True).is_open
+    assert not Settings(host="0.0.0.0", auth="me:a:b").is_open
+    assert Settings(auth="me:a:b").credentials == ("me", "a:b")
+    assert Settings(host="::1", port=80).url == "http://[::1]:80/"
+
+
+def test_networks_are_listed_with_their_terms_and_cards(tmp_path):
+    tab = pytest.importorskip("gradio_demo.about_tab", reason="Gradio is not installed")
+    service = service_in(tmp_path)
+    lines = tab.table(service.models).splitlines()
+    assert "| deepfillv2-photos | sketch | 1,806,198 | see its card |" in lines
+    assert any("scfegan-faces-small | sketch, color | 7,254,204 | research" in x for x in lines)
+    found = dict(tab.cards(service.models))
+    assert {"deepfillv2-photos", "edges", "spade-streets-small"} <= set(found)
+    text = tab.card(found["spade-streets-small"])
+    assert text.startswith("# Model card") and "![" not in text and "](../" not in text
+
+
+def test_cards_keep_their_links_to_the_net(tmp_path):
+    tab = pytest.importorskip("gradio_demo.about_tab", reason="Gradio is not installed")
+    path = tmp_path / "a.md"
+    path.write_text("![x](y.png)\nsee [the paper](https://a.org/b) and [this](c.md)")
+    assert tab.card(path) == "see [the paper](https://a.org/b) and this"
