@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
 
 from core.errors import InpaintError
 from core.options import STRATEGIES
@@ -17,9 +18,11 @@ from gradio_demo.words import language_of, said, translations
 
 DEVICE, BATCH = "device", "batch"
 """Groups of events that wait for one another: what is done at once, and what takes long."""
-BROKEN = (
-    "this request could not be done: it does not fit what is asked for, or something failed here; "
-    "the tab API says what there is, and the log of the service what failed"
+BROKEN = "something failed here while this was done; the log of the service says what"
+UNFIT = "this request does not fit what is asked for; the tab API says what is taken"
+FOREIGN = (
+    "a file of this request is not a file that was uploaded here; upload it, and give what the "
+    "upload answers"
 )
 GONE = "a file of this request is not here any more; open or upload it again"
 
@@ -35,7 +38,7 @@ class Page(gr.Blocks):
         self.service = service
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """As Gradio's, which gives no words to errors but its own, and would end a queue there."""
+        """As Gradio's, which gives no words to errors but its own."""
         try:
             return await super().process_api(*args, **options)
         except gr.Error as problem:
@@ -43,10 +46,22 @@ class Page(gr.Blocks):
             raise
         except InpaintError as problem:
             raise _error(self.service.store.plain(str(problem))) from None
+        except InvalidPathError:
+            raise _error(FOREIGN) from None
         except FileNotFoundError:
             raise _error(GONE) from None
-        except Exception:  # whatever fails in one request must not take the service down
-            log.exception("a request failed")
+        except Exception as problem:  # Gradio has many kinds for values that are none of its
+            log.warning("a request did not fit (%s)", type(problem).__name__)
+            raise _error(UNFIT) from None
+
+    async def call_function(self, *args: Any, **options: Any) -> Any:
+        """As Gradio's; what fails in a function of ours is in the log, and not in the answer."""
+        try:
+            return await super().call_function(*args, **options)
+        except (gr.Error, InpaintError):
+            raise
+        except Exception:  # of whatever kind: one job must not take the service down
+            log.exception("a job failed")
             raise _error(BROKEN) from None
 
 
