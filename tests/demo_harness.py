@@ -1,13 +1,14 @@
 """A small page with the editor alone, for tests: python demo_harness.py PORT FOLDER.
 
-It writes what arrives, and so each test reads the very bytes that Python got: FOLDER/NUMBER/ holds
-picture, layers and value.json of each event, numbered from 0. The "fill" turns the hole to negative.
+It writes what arrives, so that tests read the very bytes that Python got: FOLDER/came/NUMBER/ holds
+picture, layers and value.json of each event, numbered from 0. The fill turns the hole to negative.
 """
 
 import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from gradio_demo.canvas import FLUSH, LAYERS, CanvasData, Layer, LayerCanvas  # 
 
 PALETTE = [["road", "#804080"], ["sky", "#3c28de"], ["car", "#400080"]]
 SAMPLES = ROOT / "samples"
+SLOW = 1.5
+"""Seconds that a fill takes if the note is "slow"."""
 
 
 class Recorder:
@@ -67,8 +70,9 @@ def build(folder: Path) -> gr.Blocks:
     recorder = Recorder(folder / "came")
     first = CanvasData(accepts=list(LAYERS), palette=PALETTE)
 
-    def fill(data: CanvasData | None) -> tuple[Any, str]:
+    def fill(data: CanvasData | None, note: str) -> tuple[Any, str]:
         number = recorder.keep("run", data)
+        time.sleep(SLOW if note == "slow" else 0)
         if data is None or data.picture is None:
             return gr.skip(), f"{number} nothing"
         path = filled(data, folder / "came" / str(number))
@@ -120,8 +124,8 @@ def build(folder: Path) -> gr.Blocks:
             with gr.Tab("Other"):
                 gr.Markdown("Nothing here")
         shown: dict[str, Any] = {"show_progress": "hidden"}
-        run.click(fill, canvas, [canvas, log], js=FLUSH, **shown)
-        canvas.run(fill, canvas, [canvas, log], js=FLUSH, **shown)
+        run.click(fill, [canvas, note], [canvas, log], js=FLUSH, **shown)
+        canvas.run(fill, [canvas, note], [canvas, log], js=FLUSH, **shown)
         canvas.opened(opened, canvas, log, **shown)
         sender.click(echo, [canvas, note], log, js=FLUSH, **shown)
         sketch.click(drawn, canvas, canvas, js=FLUSH, **shown)

@@ -31,29 +31,30 @@ const CONTROL_KEYS = {
 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** What the list of keys says: keys, then what they do in the four languages. */
+/** The list of keys: [keys, meaning in the four languages]; gestures are words in four languages too. */
 const SHORTCUTS = [
-  ['Enter, Ctrl+Enter', 'Fill', '填充', '채우기', '補完'],
-  ['B  E  L  R  O', 'Brush, eraser, line, box, lasso', '画笔、橡皮擦、直线、矩形、套索', '브러시, 지우개, 직선, 사각형, 올가미', 'ブラシ、消しゴム、直線、四角形、なげなわ'],
+  ['Enter | Ctrl+Enter', 'Fill', '填充', '채우기', '補完'],
+  ['B | E | L | R | O', 'Brush, eraser, line, box, lasso', '画笔、橡皮擦、直线、矩形、套索', '브러시, 지우개, 직선, 사각형, 올가미', 'ブラシ、消しゴム、直線、四角形、なげなわ'],
   ['I', 'Pipette: colour or label under the pointer', '吸管：取指针下的颜色或标签', '스포이트: 포인터 아래의 색이나 레이블', 'スポイト：ポインター下の色やラベル'],
-  ['[  ]', 'Smaller, larger brush', '缩小、放大画笔', '브러시 작게, 크게', 'ブラシを小さく、大きく'],
-  ['{  }', 'Harder, softer brush', '画笔更硬、更柔', '브러시 단단하게, 부드럽게', 'ブラシを硬く、柔らかく'],
-  ['1  2  3  4', 'Mask, sketch, colour, semantic', '蒙版、草图、颜色、语义', '마스크, 스케치, 색, 의미', 'マスク、スケッチ、色、意味'],
+  ['[ | ]', 'Smaller, larger brush', '缩小、放大画笔', '브러시 작게, 크게', 'ブラシを小さく、大きく'],
+  ['{ | }', 'Harder, softer brush', '画笔更硬、更柔', '브러시 단단하게, 부드럽게', 'ブラシを硬く、柔らかく'],
+  ['1 | 2 | 3 | 4', 'Mask, sketch, color, semantic', '蒙版、草图、颜色、语义', '마스크, 스케치, 색, 의미', 'マスク、スケッチ、色、意味'],
   ['H', 'Hide or show the layer', '隐藏或显示图层', '레이어 숨기기/보이기', 'レイヤーの表示切替'],
   ['Ctrl+Z', 'Undo', '撤销', '실행 취소', '元に戻す'],
-  ['Ctrl+Shift+Z, Ctrl+Y', 'Redo', '重做', '다시 실행', 'やり直す'],
-  ['Escape', 'Take back the stroke that is being drawn', '取消正在绘制的笔画', '그리던 획 취소', '描いている途中の線を取り消す'],
+  ['Ctrl+Shift+Z | Ctrl+Y', 'Redo', '重做', '다시 실행', 'やり直す'],
+  ['Esc', 'Take back the stroke that is being drawn', '取消正在绘制的笔画', '그리던 획 취소', '描いている途中の線を取り消す'],
   ['Tab', 'Held, once there is a result: the picture before', '有结果后按住：显示之前的图片', '결과가 있을 때 누르고 있으면: 이전 그림', '結果があるとき押している間：前の画像'],
-  ['Escape, Tab', 'Leave the picture (Shift+Tab: backwards)', '离开图片（Shift+Tab：向后）', '그림에서 나가기 (Shift+Tab: 뒤로)', '画像から出る（Shift+Tab：戻る）'],
-  ['Arrows, Space', 'Move the brush; draw while Space is held', '移动画笔；按住空格绘制', '브러시 이동; Space 를 누르고 그리기', 'ブラシを動かす；Space を押している間は描く'],
-  ['Wheel, +  −', 'Zoom', '缩放', '확대/축소', '拡大・縮小'],
-  ['F or 0, 9', 'Fit, actual pixels', '适应、实际像素', '맞춤, 실제 픽셀', '全体、等倍'],
-  ['Space or middle button, dragged', 'Move the picture', '移动图片', '그림 옮기기', '画像を動かす'],
-  ['Shift, dragged', 'Lines by 45°, square boxes', '45° 直线、正方形', '45° 직선, 정사각형', '45° の直線、正方形'],
-  ['Right button, eraser of a pen', 'Erase with any tool', '用任意工具擦除', '아무 도구로 지우기', 'どのツールでも消す'],
-  ['One finger, two fingers', 'Draw; move and zoom', '绘制；移动与缩放', '그리기; 이동과 확대', '描く；移動と拡大縮小'],
-  ['Ctrl+O, Ctrl+V, drop', 'Open a picture', '打开图片', '그림 열기', '画像を開く'],
+  ['Esc | Tab', 'One after the other: leave the picture (Shift+Tab: backwards)', '依次按下：离开图片（Shift+Tab：向后）', '차례로: 그림에서 나가기 (Shift+Tab: 뒤로)', '続けて押す：画像から出る（Shift+Tab：戻る）'],
+  ['← ↑ ↓ → | Space', 'Move the brush; draw while Space is held', '移动画笔；按住空格绘制', '브러시 이동; Space 를 누르고 그리기', 'ブラシを動かす；Space を押している間は描く'],
+  ['+ | −', 'Zoom', '缩放', '확대/축소', '拡大・縮小'],
+  ['F | 9', 'Fit, actual pixels', '适应、实际像素', '맞춤, 실제 픽셀', '全体、等倍'],
+  ['Ctrl+O | Ctrl+V', 'Open a picture, paste one', '打开图片、粘贴图片', '그림 열기, 붙여넣기', '画像を開く、貼り付ける'],
   ['?', 'This list', '本列表', '이 목록', 'この一覧'],
+  [['Wheel', '滚轮', '휠', 'ホイール'], 'Zoom', '缩放', '확대/축소', '拡大・縮小'],
+  [['Space, middle button: drag', '空格或中键：拖动', 'Space, 가운데 단추: 끌기', 'Space、中ボタン：ドラッグ'], 'Move the picture', '移动图片', '그림 옮기기', '画像を動かす'],
+  [['Shift: drag', 'Shift：拖动', 'Shift: 끌기', 'Shift：ドラッグ'], 'Lines by 45°, square boxes', '45° 直线、正方形', '45° 직선, 정사각형', '45° の直線、正方形'],
+  [['Right button, eraser of a pen', '右键、笔的橡皮擦', '오른쪽 단추, 펜 지우개', '右ボタン、ペンの消しゴム'], 'Erase with any tool', '用任意工具擦除', '아무 도구로 지우기', 'どのツールでも消す'],
+  [['One finger | Two fingers', '单指 | 双指', '한 손가락 | 두 손가락', '1 本指 | 2 本指'], 'Draw; move and zoom', '绘制；移动与缩放', '그리기; 이동과 확대', '描く；移動と拡大縮小'],
 ];
 
 class Keys {
@@ -148,15 +149,14 @@ function isWriting(target) {
 }
 
 function shortcutRow([keys, ...meanings]) {
+  const at = LANGUAGES.indexOf(LANGUAGE);
   const row = document.createElement('tr');
-  row.append(document.createElement('th'), document.createElement('td'));
-  row.children[0].append(
-    ...keys.split(/( {2}|, )/).map((part) => {
-      if (!/^( {2}|, )$/.test(part)) return Object.assign(document.createElement('kbd'), { textContent: part });
-      return document.createTextNode(part);
-    }),
-  );
-  row.children[0].scope = 'row';
-  row.children[1].textContent = meanings[LANGUAGES.indexOf(LANGUAGE)];
+  const [head, meaning] = [document.createElement('th'), document.createElement('td')];
+  head.scope = 'row';
+  for (const key of (Array.isArray(keys) ? keys[at] : keys).split(' | ')) {
+    head.append(Object.assign(document.createElement('kbd'), { textContent: key }), ' ');
+  }
+  meaning.textContent = meanings[at];
+  row.append(head, meaning);
   return row;
 }

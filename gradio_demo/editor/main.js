@@ -193,8 +193,11 @@ class Editor {
 
   /** Nobody draws what is not seen: the layer and what was drawn so far come to sight. */
   readyToDraw() {
-    this.hidden.delete(this.layer);
     if (this.desk.showing) this.desk.show(false);
+    if (this.hidden.delete(this.layer)) {
+      this.painter.refresh();
+      this.publish();
+    }
   }
 
   /** Keep what was done, for undo. */

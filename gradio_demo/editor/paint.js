@@ -1,6 +1,7 @@
 // Painting of picture, layers and result on the screen's canvas, and of the brush above it.
 
 const TINTS = { mask: '#ff2d62', sketch: '#12d8ff' }; // their own pixels are white
+const CRISP = 3; // pixels of the screen for one of the picture from which its pixels are shown as squares
 const CHECKERS = 12; // pixels a square behind transparent pictures
 const SPILL = 2; // pixels of the screen beyond a box that smoothing reaches
 
@@ -67,7 +68,7 @@ class Painter {
     const [width, height] = [sheet.picture.width * scale, sheet.picture.height * scale];
     this.context.fillStyle = this.#checkers;
     this.context.fillRect(x, y, width, height);
-    this.context.imageSmoothingEnabled = scale < 1;
+    this.context.imageSmoothingEnabled = scale < CRISP;
     this.context.drawImage(picture.level(scale), x, y, width, height);
   }
 
