@@ -5,7 +5,6 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import feather, grow
 from ..core.options import STRATEGIES, FillOptions
 from .kinds import CATEGORY, Model, in_one_sentence
 from .loaded import Loaded
@@ -80,7 +79,7 @@ def completed(
     pixels, hole = pixels_of(image), mask_of(mask, size_of(image))
     check_batches(image=pixels, mask=hole, **guides)
     filled = fill(model, options, pixels, hole, **guides)
-    changed = feather(grow(hole, options.grow), options.feather)
+    changed = options.blending(hole)
     return io.NodeOutput(image_of(filled, alpha_of(image)), mask_from(changed))
 
 
