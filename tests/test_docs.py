@@ -17,9 +17,11 @@ TEXTS = (
     "docs/training.md",
     "docs/checkpoints.md",
     "docs/deploy.md",
+    "docs/comfyui.md",
     "trainer/page/report.html",
     "trainer/page/readings.py",
 )
+GUIDES = [name for name in TEXTS if name.endswith(".md")]
 COMMANDS = ("trainer", "trainer.evaluate", "trainer.report", "trainer.edges", "trainer.ablate")
 COMMANDS += ("core fill", "core mask", "core sketch", "core info", "core demo")
 COMMANDS += ("core synthesize", "core import")
@@ -68,9 +70,7 @@ def test_every_flag_that_is_named_exists(name):
     assert named and named <= known, named - known
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/training.md", "docs/checkpoints.md", "docs/deploy.md"]
-)
+@pytest.mark.parametrize("name", GUIDES)
 def test_every_command_takes_the_flags_it_is_shown_with(name):
     commands = commands_in((ROOT / name).read_text(encoding="utf-8"))
     assert len(commands) > 1
@@ -83,9 +83,7 @@ def test_every_command_takes_the_flags_it_is_shown_with(name):
         assert used <= flags_of(command), (line, used - flags_of(command))
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/training.md", "docs/checkpoints.md", "docs/deploy.md"]
-)
+@pytest.mark.parametrize("name", GUIDES)
 def test_every_link_into_the_project_leads_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     folder = (ROOT / name).parent

@@ -42,10 +42,22 @@ QUOTED = {
 }
 """How pages mark names of nodes and of what ComfyUI's page shows."""
 COMFYUI = {
-    "en": {"Load Image", "Save Image", "Open in Mask Editor", "Clear"},
-    "zh": {"加载图像", "保存图像", "用遮罩编辑器打开", "清除"},
-    "ko": {"이미지 로드", "이미지 저장", "마스크 편집기에서 열기", "지우기"},
-    "ja": {"画像を読み込む", "画像を保存", "マスクエディタで開く", "クリア"},
+    "en": {"Load Image", "Save Image", "Open in Mask Editor", "Clear", "Join Image with Alpha"},
+    "zh": {"加载图像", "保存图像", "用遮罩编辑器打开", "清除", "合并图像Alpha"},
+    "ko": {
+        "이미지 로드",
+        "이미지 저장",
+        "마스크 편집기에서 열기",
+        "지우기",
+        "알파와 함께 이미지 결합",
+    },
+    "ja": {
+        "画像を読み込む",
+        "画像を保存",
+        "マスクエディタで開く",
+        "クリア",
+        "アルファで画像を結合",
+    },
 }
 """What its own translations call these (ComfyUI 0.18.1 and 0.33)."""
 ELSEWHERE = {"Painter: Node 2.0 only"}
