@@ -72,7 +72,7 @@ def color_a_face(sheet: Sheet) -> None:
     """Lines and colours together."""
     sheet.note(
         "## Color a face\n\nSC-FEGAN follows lines and takes on colours that are drawn into the "
-        "hole: here a mouth is closed. Draw them in any program on transparent ground, or in the "
+        "hole: here a mouth is closed. Draw them in any program on black ground, or in the "
         "page with *Draw Mask, Sketch and Color* (Nodes 2.0)." + OWN,
         LEFT, (380, 260),
     )  # fmt: skip
