@@ -1,6 +1,8 @@
 """What holds for every node of the pack: how it is described, and that its ids never change."""
 
+import asyncio
 import builtins
+import importlib
 import inspect
 import io
 import json
@@ -141,3 +143,22 @@ def test_the_stand_in_has_only_what_comfyui_has(pack, line):
     management = pack.comfy.by_name["comfy.model_management"]
     with pytest.raises((TypeError, AttributeError)):
         eval(line, {"io": latest.io, "ui": latest.ui, "management": management})
+
+
+def test_a_renamed_node_is_told_to_comfyui(pack, monkeypatch):
+    """None has been renamed yet; the first one only needs a line in REPLACED."""
+    api = importlib.import_module("comfy_api.latest")
+    nodes = importlib.import_module(f"{pack.name}.nodes")
+    old = api.io.NodeReplace(
+        new_node_id="GatefillInpaint", old_node_id="GatefillFill", old_widget_ids=["seed"],
+        input_mapping=[{"new_id": "image", "old_id": "picture"}],
+        output_mapping=[{"new_idx": 0, "old_idx": 0}],
+    )  # fmt: skip
+    told = [old, *nodes.REPLACED]
+    monkeypatch.setattr(nodes, "REPLACED", told)
+    pack.comfy.replaced.clear()
+    asyncio.run(pack.extension.on_load())
+    assert pack.comfy.replaced == told
+    for replacement in told:
+        assert replacement.new_node_id in pack.nodes
+        assert replacement.old_node_id not in pack.nodes
