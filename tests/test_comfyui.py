@@ -106,6 +106,18 @@ def test_the_page_hears_of_progress(server):
     assert shares == sorted(shares) and shares[-1] == 1.0
 
 
+def test_the_pictures_of_a_list_are_filled_one_by_one(server):
+    """Lists carry pictures of different sizes, which a batch cannot."""
+    prompt = fill_prompt(image=["6", 0], seed=3)
+    prompt["5"] = node("RepeatImageBatch", image=["2", 0], amount=2)
+    prompt["6"] = node("RebatchImages", images=["5", 0], batch_size=1)
+    done = server.run(prompt)
+    first, second = (np.asarray(picture) for picture in done.pictures("4"))
+    assert np.array_equal(first, second)
+    alone = np.asarray(server.run(fill_prompt(seed=3)).pictures("4")[0])
+    assert np.array_equal(first, alone)
+
+
 @pytest.mark.parametrize("strategy", ["full", "crop"])
 def test_a_run_is_interrupted(server, strategy):
     asked = []
