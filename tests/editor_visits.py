@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from photos import smooth
 from PIL import Image
 
 SECONDS = 60_000
@@ -20,6 +21,8 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
     "is_mobile": True,
 }
+TURNED = 6
+"""EXIF's orientation of a photo taken upright: its first row is shown on the right."""
 Point = tuple[float, float]
 
 
@@ -109,11 +112,13 @@ class EditorVisit:
     # ---- what people do ----
 
     def choose(self, photo: Path, size: tuple[int, int]) -> None:
-        """Open a photo of `size` (height, width), and wait until Python has it."""
-        before = self._count()
-        self.page.set_input_files(".gf-open-file", photo)
-        self.wait(size=f"{size[1]}x{size[0]}", busy="false")
-        self._next(before)
+        """Open a photo of `size` (height, width)."""
+        self.opening(lambda: self.page.set_input_files(".gf-open-file", photo))
+        assert self.state("size") == f"{size[1]}x{size[0]}"
+
+    def opening(self, act: Any) -> Arrived:
+        """Do what leads to another picture, and wait until Python was told."""
+        return self._after(act, "opened")
 
     def press(self, *keys: str) -> None:
         self.page.locator(".gf-view").focus()
@@ -129,18 +134,21 @@ class EditorVisit:
 
     def spot(self, x: float, y: float) -> Point:
         """A place of the picture on the page, to whole pixels, as pointers have them."""
-        box = self.page.locator(".gf-view").bounding_box()
+        view = self.page.locator(".gf-view")
+        view.evaluate("view => view.scrollIntoView({ block: 'nearest' })")
+        box = view.bounding_box()
         scale, left, top = (float(self.state(key)) for key in ("scale", "x", "y"))
         return round(box["x"] + left + x * scale), round(box["y"] + top + y * scale)
 
     def place(self, spot: Point) -> Point:
         """The inverse of `spot`, from where the canvas lies and how a picture is fitted into it."""
         box = self.page.locator(".gf-view").bounding_box()
+        across, down = round(box["width"]), round(box["height"])  # of whole pixels
         width, height = map(int, self.state("size").split("x"))
-        scale = min(box["width"] / width, box["height"] / height)
-        left = box["x"] + (box["width"] - width * scale) / 2
-        top = box["y"] + (box["height"] - height * scale) / 2
-        return (spot[0] - left) / scale, (spot[1] - top) / scale
+        scale = min(across / width, down / height)
+        x = (spot[0] - box["x"]) * across / box["width"] - (across - width * scale) / 2
+        y = (spot[1] - box["y"]) * down / box["height"] - (down - height * scale) / 2
+        return x / scale, y / scale
 
     def stroke(self, *points: Point, button: str = "left") -> list[Point]:
         """Draw with the mouse through places of the picture; where the pointer really was there."""
@@ -195,6 +203,7 @@ class EditorVisit:
         self.page.wait_for_function(
             "text => document.querySelector('#log textarea').value === text", arg=f"{number} {word}"
         )
+        self.wait(busy="false")
         return Arrived(self.folder / "came" / str(number))
 
     def _count(self) -> int:
@@ -226,5 +235,13 @@ def inside(points: list[Point], radius: float, size: tuple[int, int]) -> tuple[A
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two views show the same; smoothing may round otherwise."""
-    return bool((np.abs(one.astype(int) - other) <= 2).all())
+    """Whether two views show the same; painted in other parts, smoothing rounds otherwise."""
+    return bool((np.abs(one.astype(int) - other) <= 8).all())
+
+
+def exif_photo(path: Path) -> bytes:
+    """A JPEG that is to be turned, with a date in its EXIF, and shown as SIZE."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0132] = TURNED, "2026:11:27 10:00:00"
+    smooth(5, SIZE[::-1]).save(path, quality=90, exif=exif)
+    return path.read_bytes()

@@ -1,5 +1,8 @@
 """The demo's editor in a real browser: what is drawn there, and what of it arrives in Python."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from editor_visits import PHONE, SIZE, EditorVisit, alike, inside
@@ -240,3 +243,42 @@ def test_the_eraser_takes_away_exactly_and_an_empty_layer_does_not_arrive(here):
     assert here.echo().layer("mask") is None
     here.press("Control+z")
     assert here.echo().alpha("mask")[100, 150] == 255
+
+
+EDITOR = Path(__file__).resolve().parents[1] / "gradio_demo" / "editor"
+
+
+def in_page(here: EditorVisit, code: str) -> Any:
+    """Run code with the editor's own classes for tiles and undo."""
+    parts = [(EDITOR / f"{name}.js").read_text() for name in ("shapes", "tiles", "history")]
+    return here.page.evaluate("() => {" + "\n".join(parts) + code + "}")
+
+
+def test_tiles_are_packed_without_loss(here):
+    unequal = in_page(
+        here,
+        """
+        const images = [1, 3, 40, 300].map((side) => {
+            const image = new ImageData(side, 2 * side);
+            const pixels = asNumbers(image);
+            for (const i of pixels.keys()) pixels[i] = side === 40 ? i * 2654435761 : i >> 7;
+            return image;
+        });
+        return images.filter((image) => !sameInk(unpack(pack(image)), image)).length;
+        """,
+    )
+    assert unequal == 0
+
+
+def test_undo_forgets_the_oldest_steps_once_they_are_too_many_bytes(here):
+    kept = in_page(
+        here,
+        """
+        const history = new History(1000);
+        for (let n = 0; n < 30; n++) {
+            history.push({ what: n, tiles: [{ packed: { bytes: 90 } }], sheet: null });
+        }
+        return history.done.map(({ what }) => what);
+        """,
+    )
+    assert kept == list(range(19, 30))

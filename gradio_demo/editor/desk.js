@@ -1,5 +1,7 @@
 // What lies on the desk: the picture that is drawn on, and the result that is looked at.
 
+const MOST_KEPT = 256e6; // bytes of files of pictures to go back to; older ones are fetched anew
+
 class Desk {
   constructor(editor) {
     Object.assign(this, { editor, sheet: null, draft: null });
@@ -67,10 +69,15 @@ class Desk {
     picture.addLevels().then(() => this.editor.painter.refresh(), console.warn);
   }
 
-  /** Decoded pixels are kept only of what can be seen. */
+  /** Decoded pixels are kept only of what can be seen, and files up to a sum. */
   #tidy() {
-    for (const picture of this.sheets.flatMap((sheet) => [sheet.picture, ...sheet.strip])) {
-      if (picture !== this.sheet.picture && picture !== this.shown) picture.release();
+    let bytes = 0;
+    const all = this.sheets.flatMap((sheet) => [sheet.picture, ...[...sheet.strip].reverse()]);
+    for (const picture of new Set(all)) {
+      if (picture === this.sheet.picture || picture === this.shown) continue;
+      bytes += picture.blob?.size ?? 0;
+      if (bytes > MOST_KEPT) picture.forget();
+      else picture.release();
     }
   }
 
@@ -129,27 +136,30 @@ class Desk {
     return Boolean(this.shown && this.shown !== this.sheet.picture);
   }
 
+  /** Put a result into a sheet's strip, and show it where people wait for it. */
   async addResult(sheet, picture) {
-    const { editor } = this;
     addToStrip(sheet.strip, picture);
-    await picture.decode();
-    const here = sheet === this.sheet;
-    if (here && !editor.hand.work) this.#show(picture);
-    else this.#tidy();
-    editor.say(here ? 'resultReady' : 'resultLate');
+    this.editor.publish();
+    if (await this.look(picture, sheet)) this.editor.say(sheet === this.sheet ? 'resultReady' : 'resultLate');
   }
 
-  /** Look at a picture of the strip. */
-  async look(picture) {
-    await picture.decode();
-    this.#show(picture);
-  }
-
-  #show(picture) {
-    Object.assign(this, { shown: picture, split: 0 });
+  /** Look at a picture of a strip, unless meanwhile something else is done; false after a problem. */
+  async look(picture, sheet = this.sheet) {
+    this.wanted = picture;
+    try {
+      await picture.decode();
+    } catch (problem) {
+      this.editor.complain(problem);
+      return false;
+    }
+    if (this.wanted === picture && sheet === this.sheet && !this.editor.hand.work) {
+      Object.assign(this, { shown: picture, split: 0 });
+      this.#smooth(picture);
+      this.show(true);
+    }
     this.#tidy();
-    this.#smooth(picture);
-    this.show(true);
+    this.editor.publish();
+    return true;
   }
 
   /** Show the result, or what is drawn. */

@@ -73,6 +73,7 @@ class Hand {
   /** Begin at {x, y, pressure}; erase: whether the pointer erases whatever the tool is. */
   begin(point, { erase = false } = {}) {
     const { editor } = this;
+    if (editor.busy) return;
     if (this.tool === 'pipette') {
       this.work = { tool: 'pipette' };
       return this.#pick(point);

@@ -59,7 +59,7 @@ const SHORTCUTS = [
 
 class Keys {
   constructor(editor) {
-    Object.assign(this, { editor, space: false, leaving: false, place: null });
+    Object.assign(this, { editor, space: false, comparing: false, leaving: false, place: null });
     editor.root.addEventListener('keydown', (event) => this.#down(event));
     editor.root.addEventListener('keyup', (event) => this.#up(event));
     editor.root.addEventListener('focusout', () => this.#rest());
@@ -73,7 +73,7 @@ class Keys {
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
-    if (!this.editor.busy) act(this.editor, event.shiftKey);
+    act(this.editor, event.shiftKey);
   }
 
   /** What a key does, or undefined. Buttons and sliders keep the keys by which they are used. */
@@ -94,7 +94,12 @@ class Keys {
     if (key === ' ') return () => repeat || this.#press();
     if (ARROWS[key] && editor.sheet) return () => this.#stride(...ARROWS[key]);
     const compares = key === 'Tab' && !shiftKey && editor.desk.canCompare && !this.leaving;
-    return compares ? () => editor.desk.hold(true) : undefined;
+    return compares ? () => this.#compare(true) : undefined;
+  }
+
+  #compare(is) {
+    if (is !== this.comparing) this.editor.desk.hold(is);
+    this.comparing = is;
   }
 
   #escape() {
@@ -132,13 +137,13 @@ class Keys {
       if (this.place) this.editor.hand.end();
       this.editor.root.dataset.space = false;
     }
-    if (key === 'Tab') this.editor.desk.hold(false);
+    if (key === 'Tab') this.#compare(false);
   }
 
   /** Keys that are let go elsewhere are not heard here. */
   #rest() {
     this.space = this.leaving = false;
-    this.editor.desk.hold(false);
+    this.#compare(false);
   }
 }
 

@@ -14,9 +14,9 @@ class Picture {
     return this.levels[0] ?? null;
   }
 
-  /** Where the file can be downloaded from as it is. */
+  /** Where the file can be downloaded from as it is: here, or else on the server, which deletes it. */
   get href() {
-    return this.file?.url ?? (this.blobUrl ??= URL.createObjectURL(this.blob));
+    return this.blob ? (this.blobUrl ??= URL.createObjectURL(this.blob)) : this.file.url;
   }
 
   async bytes() {
@@ -32,6 +32,13 @@ class Picture {
   /** Decode it, turned as its EXIF says. Throws a Problem if it is no picture or too large. */
   async decode() {
     if (this.bitmap) return;
+    this.decoding ??= this.#decode().finally(() => {
+      this.decoding = null;
+    });
+    await this.decoding;
+  }
+
+  async #decode() {
     const blob = await this.bytes();
     const bitmap = await createImageBitmap(blob).catch(() => {
       throw new Problem('notPicture', { name: this.name });
@@ -78,6 +85,14 @@ class Picture {
   release() {
     for (const level of this.levels) level.close();
     this.levels = [];
+  }
+
+  /** Give the bytes back too, if the server has them. */
+  forget() {
+    this.release();
+    if (!this.file) return;
+    URL.revokeObjectURL(this.blobUrl);
+    this.blob = this.blobUrl = null;
   }
 }
 

@@ -94,9 +94,9 @@ class Pointers {
   }
 
   #wheel(event) {
-    event.preventDefault();
     const { editor } = this;
-    if (!editor.sheet) return;
+    if (!editor.sheet) return; // then the page scrolls
+    event.preventDefault();
     const pixels = event.deltaMode ? event.deltaY * PER_LINE : event.deltaY;
     const factor = Math.exp(-pixels * WHEEL * (event.ctrlKey ? PINCH : 1));
     editor.view.zoomBy(factor, editor.view.onCanvas(event));

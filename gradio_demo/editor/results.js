@@ -12,7 +12,7 @@ class Results {
     this.#listenToCompare();
     this.find('.gf-strip').addEventListener('click', ({ target }) => {
       const button = target.closest('button');
-      if (button) editor.working(() => editor.desk.look(editor.sheet.strip[Number(button.dataset.at)]));
+      if (button) editor.desk.look(editor.sheet.strip[Number(button.dataset.at)]);
     });
   }
 
@@ -100,5 +100,5 @@ function stripButton(picture, at) {
 /** Add a result to a strip, which keeps the picture that it began with and the newest results. */
 function addToStrip(strip, picture) {
   if (!strip.includes(picture)) strip.push(picture);
-  while (strip.length > MOST_RESULTS + 1) strip.splice(1, 1)[0].release();
+  while (strip.length > MOST_RESULTS + 1) strip.splice(1, 1)[0].forget();
 }

@@ -82,14 +82,14 @@ class Sending {
     const { editor } = this;
     if (value.accepts?.length) editor.accept(value.accepts);
     if (value.palette?.length) editor.setPalette(value.palette);
+    const [id] = (value.opened ?? '').split(' ');
     await editor.working(async () => {
-      const [id] = (value.opened ?? '').split(' ');
       const fresh = await this.#receivePicture(value.picture, id);
       const sheet = fresh ? editor.sheet : editor.desk.sheetOf(id);
-      if (!sheet) return;
-      if (sheet === editor.sheet) await this.#receiveLayers(value.layers ?? [], sheet, fresh);
-      if (value.result) await this.#receiveResult(value.result, sheet, value.opened);
+      if (sheet && sheet === editor.sheet) await this.#receiveLayers(value.layers ?? [], sheet, fresh);
     });
+    const sheet = editor.desk.sheetOf(id);
+    if (value.result && sheet) await this.#receiveResult(value.result, sheet, value.opened);
   }
 
   /** Open a picture that is not the one there is; whether it did. */

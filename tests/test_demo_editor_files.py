@@ -1,0 +1,214 @@
+"""The demo's editor in a real browser: pictures, layers and results, from and to files."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from editor_visits import SIZE, EditorVisit, exif_photo
+from photos import smooth
+from PIL import Image
+
+pytest_plugins = ("editor_fixtures",)
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+NAMES = ("mask", "sketch", "color", "semantic")
+
+
+def pixels(path: Path, mode: str = "RGBA") -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image.convert(mode))
+
+
+def said(here: EditorVisit, text: str) -> bool:
+    """Whether the editor says it, with x for the sign of multiplication."""
+    return text in here.said().replace(chr(0xD7), "x")
+
+
+def test_the_file_of_the_picture_arrives_byte_for_byte_and_python_is_told(here, tmp_path):
+    path = tmp_path / "from a phone.jpg"
+    data = exif_photo(path)
+    told = here.opening(lambda: here.page.set_input_files(".gf-open-file", path))
+    assert said(here, "from a phone.jpg: 300 x 200 pixels")
+    assert told.event == "opened" and told.picture() == data
+    here.brush(20)
+    here.stroke((150, 100))
+    arrived = here.echo()
+    assert arrived.picture() == data
+    assert arrived.value["picture"]["orig_name"] == "from a phone.jpg"
+    assert arrived.alpha("mask").shape == SIZE
+
+
+def test_another_picture_takes_nothing_away_for_good(here, tmp_path):
+    here.brush(30)
+    here.stroke((150, 100))
+    drawn = here.echo().layers()
+    smooth(8, (120, 90)).save(tmp_path / "other.webp", lossless=True)
+    here.choose(tmp_path / "other.webp", (120, 90))
+    assert here.echo().layers() == {}
+    here.stroke((40, 60))
+    assert here.echo().alpha("mask").shape == (120, 90)
+    here.opening(lambda: here.press("Control+z", "Control+z"))
+    here.wait(size="300x200", redo=2)
+    assert here.echo().layers() == drawn
+    here.opening(lambda: here.press("Control+y"))
+    here.wait(size="90x120")
+    assert here.echo().layers() == {}
+
+
+GIVE = """({ kind, name, bytes, type }) => {
+    const files = new DataTransfer();
+    files.items.add(new File([Uint8Array.from(bytes)], name, { type }));
+    const how = { bubbles: true, cancelable: true };
+    const event = kind === 'drop'
+        ? new DragEvent('drop', { ...how, dataTransfer: files })
+        : new ClipboardEvent('paste', { ...how, clipboardData: files });
+    document.querySelector(kind === 'drop' ? '.gf-stage' : 'body').dispatchEvent(event);
+}"""
+
+
+def test_a_picture_can_be_dropped_and_pasted_but_not_into_a_text_box(visit, tmp_path):
+    here = visit()
+    out = io.BytesIO()
+    smooth(1, (40, 50)).save(out, "PNG")
+    file = {"name": "dropped.png", "bytes": list(out.getvalue()), "type": "image/png"}
+    told = here.opening(lambda: here.page.evaluate(GIVE, {"kind": "drop", **file}))
+    assert told.picture() == out.getvalue() and here.state("picture") == "dropped.png"
+    pasted = {"kind": "paste", **file, "name": "pasted.png"}
+    here.opening(lambda: here.page.evaluate(GIVE, pasted))
+    assert here.state("picture") == "pasted.png"
+    here.page.evaluate(GIVE.replace("'body'", "'#note textarea'"), {"kind": "paste", **file})
+    assert here.state("picture") == "pasted.png"
+    camera = here.page.locator(".gf-camera-file")
+    assert camera.get_attribute("capture") == "environment"
+
+
+def test_layers_are_saved_and_loaded_bit_for_bit(here, tmp_path):
+    for key in "1234":
+        here.press(key)
+        here.brush(30 + int(key), softness=70 if key in "13" else 0)
+        here.stroke((70, 40 + 20 * int(key)), (190, 160))
+    drawn = here.echo()
+    ends = {"mask": "mask", "sketch": "sketch", "color": "color", "semantic": "seg"}
+    for name, end in ends.items():
+        here.page.click(f"[data-choose={name}]")
+        path = here.download("[data-act=save]", tmp_path)
+        assert path.name == f"my photo.{end}.png"
+        if name in ("mask", "sketch"):  # light on black, as `python -m core fill` reads it
+            assert pixels(path, "RGBA")[..., 3].min() == 255
+            assert (pixels(path, "L") == drawn.alpha(name)).all()
+        here.page.click("[data-act=clear]")
+        here.load_layer(path)
+        here.page.locator(".gf-status", has_text=f"{name.capitalize()} loaded").wait_for()
+    assert here.echo().layers() == drawn.layers()
+    here.wait(undo=12)
+
+
+def test_a_layer_of_another_size_or_of_no_labels_is_refused_in_words(here, tmp_path):
+    here.brush(30)
+    here.stroke((150, 100))
+    before = here.echo().layers()
+    Image.new("L", (30, 20), 255).save(tmp_path / "small.png")
+    here.load_layer(tmp_path / "small.png")
+    here.wait(error="otherSize")
+    assert said(here, "small.png is 30 x 20 pixels but the picture is 300 x 200")
+    (tmp_path / "notes.png").write_text("no picture")
+    here.load_layer(tmp_path / "notes.png")
+    here.wait(error="notPicture")
+    labels = np.full((*SIZE, 3), (128, 64, 128), np.uint8)
+    labels[17, 5] = labels[17, 6] = 1, 2, 3
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    here.press("4")
+    here.load_layer(tmp_path / "labels.png")
+    here.wait(error="otherLabels")
+    assert "2 pixels of no label, the first #010203 at x = 5, y = 17" in here.said()
+    assert here.echo().layers() == before and here.state("undo") == "1"
+
+
+def test_a_map_of_numbers_becomes_the_colours_of_its_labels(here, tmp_path):
+    numbers = np.random.default_rng(0).choice([0, 1, 2, 255], SIZE).astype(np.uint8)
+    Image.fromarray(numbers).save(tmp_path / "numbers.png")
+    here.press("4")
+    here.load_layer(tmp_path / "numbers.png")
+    here.wait(undo=1)
+    colours = {0: (128, 64, 128, 255), 1: (60, 40, 222, 255), 2: (64, 0, 128, 255)}
+    came = here.echo().layer("semantic")
+    for number, colour in colours.items():
+        assert (came[numbers == number] == colour).all()
+    assert (came[numbers == 255] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["line", "face"])
+def test_a_sample_that_python_sets_comes_with_its_layers(visit, name):
+    here = visit()
+    here.page.click("#sample input")
+    here.page.get_by_role("option", name=name).click()
+    here.wait(picture=f"{name}.jpg", busy="false")
+    arrived = here.echo()
+    assert arrived.picture() == (SAMPLES / f"{name}.jpg").read_bytes()
+    mask, sketch = (pixels(SAMPLES / f"{name}.{part}.png", "L") for part in ("mask", "sketch"))
+    assert (arrived.alpha("mask") == mask).all() and (arrived.alpha("sketch") == sketch).all()
+    if name == "face":
+        assert (arrived.layer("color") == pixels(SAMPLES / "face.color.png")).all()
+
+
+def test_a_sketch_that_python_draws_can_be_undone_and_comes_once(here):
+    here.brush(30)
+    here.stroke((150, 100))
+    here.page.click("#sketch")
+    here.wait(undo=2)
+    arrived = here.echo()
+    cross = np.zeros(SIZE, np.uint8)
+    cross[100] = cross[:, 150] = 255
+    assert (arrived.alpha("sketch") == cross).all() and arrived.alpha("mask").any()
+    here.press("2", "e")
+    here.brush(60)
+    here.stroke((150, 100))
+    erased = here.echo().layers()
+    here.fill()  # hands all layers back: those of the browser count
+    assert here.echo().layers() == erased
+    here.press("Control+z", "Control+z")
+    assert here.echo().layer("sketch") is None
+
+
+def test_what_goes_wrong_is_said_and_nothing_is_lost(here, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    here.page.set_input_files(".gf-open-file", tmp_path / "notes.txt")
+    here.wait(error="notPicture")
+    assert here.said().startswith("notes.txt is no picture that this browser can show")
+    Image.new("1", (70_000, 2)).save(tmp_path / "wide.png")
+    here.page.set_input_files(".gf-open-file", tmp_path / "wide.png")
+    here.wait(error="tooLarge")
+    assert said(here, "wide.png is 70000 x 2 pixels")
+    assert here.state("size") == "300x200"
+
+    here.brush(30)
+    here.stroke((150, 100))
+    here.page.route(re.compile("/upload"), lambda route: route.abort())
+    here.page.click("#echo")
+    here.wait(error="notSent")
+    assert here.said().startswith("mask.png could not be sent")
+    here.page.unroute(re.compile("/upload"))
+    here.complaints.clear()  # the browser's own, of the request that failed
+    assert here.echo().alpha("mask").any()
+
+
+def test_a_drawing_outlives_a_reload(here):
+    here.brush(30)
+    here.stroke((150, 100))
+    here.press("3")
+    here.stroke((50, 100))
+    drawn = here.echo()
+    here.wait(kept="mask color")
+    here.load()
+    offer = here.page.get_by_role("button", name="Go on with my photo.png")
+    here.opening(offer.click)
+    again = here.echo()
+    assert again.picture() == drawn.picture() and again.layers() == drawn.layers()
+    here.load()
+    here.page.click("[data-act=forget]")
+    here.page.locator(".gf-draft").wait_for(state="hidden")
+    here.load()
+    here.page.wait_for_timeout(300)
+    assert here.page.locator(".gf-draft").is_hidden()
