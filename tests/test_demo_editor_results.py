@@ -64,6 +64,8 @@ def test_results_are_gone_back_to_and_used_and_undo_brings_all_back(here):
     drawn = here.echo().layers()
     strip = here.page.locator(".gf-strip button")
     assert strip.count() == 3
+    widths = strip.locator("canvas").evaluate_all("all => all.map((canvas) => canvas.width)")
+    assert widths == [96, 96, 96]  # of small copies: an empty canvas has 300
     last = here.seen()
     strip.nth(1).click()
     assert not alike(here.seen(), last)

@@ -76,8 +76,8 @@ class Results {
 
   #syncStrip(strip, current) {
     const list = this.find('.gf-strip');
-    const same = list.childElementCount === strip.length && strip.every((one, i) => list.children[i].of === one);
-    if (!same) list.replaceChildren(...strip.map(stripButton));
+    const isShown = (picture, i) => list.children[i].of === picture && list.children[i].thumb === picture.thumb;
+    if (list.childElementCount !== strip.length || !strip.every(isShown)) list.replaceChildren(...strip.map(stripButton));
     for (const button of list.children) button.setAttribute('aria-pressed', button.of === current);
   }
 }
@@ -85,7 +85,7 @@ class Results {
 function stripButton(picture, at) {
   const button = document.createElement('button');
   const name = at ? words('resultNumber', { number: at }) : words('original');
-  Object.assign(button, { type: 'button', title: name, of: picture });
+  Object.assign(button, { type: 'button', title: name, of: picture, thumb: picture.thumb });
   button.setAttribute('aria-label', name);
   button.dataset.at = at;
   const canvas = document.createElement('canvas');
