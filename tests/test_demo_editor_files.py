@@ -183,6 +183,14 @@ def test_what_goes_wrong_is_said_and_nothing_is_lost(here, tmp_path):
     assert said(here, "wide.png is 70000 x 2 pixels")
     assert here.state("size") == "300x200"
 
+    path = tmp_path / "heavy.jpg"
+    path.write_bytes(exif_photo(path) + bytes(26_000_000))  # the page allows 24 MiB
+    here.page.set_input_files(".gf-open-file", path)
+    here.wait(error="notSent")
+    assert here.said().startswith("heavy.jpg could not be sent: ")
+    here.press("Control+z")
+    here.wait(picture="my photo.png")
+
     here.brush(30)
     here.stroke((150, 100))
     here.page.route(re.compile("/upload"), lambda route: route.abort())

@@ -95,7 +95,7 @@ class Desk {
   async loadLayer(sheet, name, blob, fileName) {
     const { editor } = this;
     const tiles = await readInto(sheet.layers[name], blob, fileName, editor.palette);
-    editor.hidden.delete(name);
+    editor.reveal(name);
     if (tiles.length) editor.record({ what: name, tiles, sheet: null });
     editor.say('loaded', { layer: words(name) });
     editor.painter.refresh();

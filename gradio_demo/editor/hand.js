@@ -79,7 +79,7 @@ class Hand {
       return this.#pick(point);
     }
     if (this.layer === 'semantic' && !this.label) return editor.complain(new Problem('noLabels'));
-    editor.readyToDraw();
+    editor.reveal(this.layer);
     const layer = editor.sheet.layers[this.layer];
     const stroke = new Stroke(layer, { color: this.ink, erase: erase || this.tool === 'eraser' });
     const tool = this.tool === 'eraser' ? 'brush' : this.tool;

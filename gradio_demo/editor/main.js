@@ -85,11 +85,6 @@ class Editor {
     this.overlay.draw();
   }
 
-  /** Told after each painting. */
-  painted() {
-    this.root.dataset.paintings = Number(this.root.dataset.paintings ?? 0) + 1;
-  }
-
   /**
    * Do something that takes its time, after what was begun before it: meanwhile nothing is drawn.
    * Problems are shown.
@@ -191,13 +186,10 @@ class Editor {
     this.publish();
   }
 
-  /** Nobody draws what is not seen: the layer and what was drawn so far come to sight. */
-  readyToDraw() {
-    if (this.desk.showing) this.desk.show(false);
-    if (this.hidden.delete(this.layer)) {
-      this.painter.refresh();
-      this.publish();
-    }
+  /** Nothing is drawn or changed out of sight: a layer, and the drawing at all, is shown. */
+  reveal(name) {
+    const wasHidden = this.hidden.delete(name);
+    if (wasHidden || this.desk.showing) this.desk.show(false);
   }
 
   /** Keep what was done, for undo. */
@@ -208,6 +200,7 @@ class Editor {
   }
 
   clear() {
+    this.reveal(this.layer);
     const layer = this.sheet.layers[this.layer];
     const tiles = [...layer.tiles.keys()].map((index) => ({ layer, index, packed: pack(layer.read(index)) }));
     for (const { index } of tiles) layer.remove(index);
@@ -222,6 +215,7 @@ class Editor {
     return this.working(async () => {
       const entry = await this.desk.step(back);
       if (!entry) return;
+      if (!entry.sheet) this.reveal(entry.what);
       this.say(back ? 'undone' : 'redone', { what: words(entry.what) });
       this.painter.refresh(entry.sheet ? null : boxOfTiles(entry.tiles));
       this.keeper.touch();

@@ -48,7 +48,6 @@ class Painter {
       if (!editor.desk.holding) this.#layers(box);
     });
     this.#within({ ...dirty, left: Math.max(left, border) }, () => this.#picture(editor.desk.shown));
-    editor.painted();
   }
 
   #within(box, paint) {
@@ -160,7 +159,6 @@ class Overlay {
     const { view, hand } = this.editor;
     const { x, y } = view.onScreen(place);
     const radius = hand.isRound ? Math.max((hand.size * view.scale) / 2, 1) : 0;
-    this.canvas.dataset.circle = `${x},${y},${radius}`;
     if (radius) {
       this.#twice(() => this.context.arc(x, y, radius, 0, 2 * Math.PI));
     } else {

@@ -17,14 +17,14 @@ class Pointers {
     listen('pointercancel', (event) => this.#lost(event));
     listen('pointerleave', () => editor.overlay.moveTo(null));
     listen('wheel', (event) => this.#wheel(event), { passive: false });
-    for (const type of ['contextmenu', 'dragstart', 'auxclick']) listen(type, (event) => event.preventDefault());
+    // No menu, no selecting, and no scrolling by the middle button.
+    for (const type of ['mousedown', 'contextmenu', 'auxclick']) listen(type, (event) => event.preventDefault());
   }
 
   #down(event) {
     const { editor } = this;
     this.canvas.focus({ preventScroll: true });
     if (!editor.sheet || editor.busy) return;
-    event.preventDefault();
     this.#capture(event.pointerId);
     this.places.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.places.size === 2) {
@@ -37,14 +37,14 @@ class Pointers {
 
   #begin(event) {
     const { editor } = this;
-    const { button, buttons, pointerId, shiftKey } = event;
+    const { button, buttons, pointerId } = event;
     if (button === MIDDLE || editor.keys.space) {
       this.mode = 'pan';
     } else if ([LEFT, RIGHT, ERASER_BUTTON].includes(button)) {
       this.mode = 'draw';
       this.drawing = pointerId;
       const erase = button !== LEFT || Boolean(buttons & (1 << ERASER_BUTTON));
-      editor.hand.begin(this.#point(event), { erase, straight: shiftKey });
+      editor.hand.begin(this.#point(event), { erase });
     }
   }
 
