@@ -172,7 +172,7 @@ def status(text: str, share: float | None = None) -> str:
     bar = ""
     if share is not None:
         bar = f'<progress max="1" value="{share:.3f}" aria-label="{html.escape(text)}"></progress>'
-    return f'<div class="gf-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
+    return f'<div class="job-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
 
 
 def cancelled(request: gr.Request) -> str:
