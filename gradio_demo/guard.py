@@ -87,8 +87,11 @@ class Guard:
             await self.app(scope, checked, answer.send)
         except Refused as problem:
             await answer.refuse(problem.status, str(problem))
-        except Exception:  # of whatever kind: no request may take the service down
-            log.exception("a request failed")
+        except Exception as problem:  # of whatever kind: no request may take the service down
+            if answer.begun:
+                log.warning("an answer ended early (%s)", type(problem).__name__)
+            else:
+                log.exception("a request failed")
             await answer.refuse(500, BROKEN)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
@@ -136,19 +139,20 @@ class _Answer:
     """What is sent back, with the headers that every answer has."""
 
     def __init__(self, send: Send):
-        self._send, self._begun = send, False
+        self._send, self.begun = send, False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._begun = True
+            self.begun = True
             known = {name.lower() for name, _ in message.get("headers", ())}
             more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in known]
             message = {**message, "headers": [*message.get("headers", ()), *more]}
         await self._send(message)
 
     async def refuse(self, status: int, text: str) -> None:
-        """Say it in a sentence, unless an answer is on its way already."""
-        if self._begun:
+        """Say it in a sentence; an answer that is on its way already is ended."""
+        if self.begun:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         body = json.dumps({"detail": text}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gradio as gr
+from fastapi.responses import JSONResponse
 from gradio.exceptions import InvalidPathError
 
 from core.errors import InpaintError
@@ -25,6 +26,8 @@ FOREIGN = (
     "upload answers"
 )
 GONE = "a file of this request is not here any more; open or upload it again"
+MOST_WORDS = 1000
+"""Characters of an error."""
 
 log = logging.getLogger("gatefill")
 Result = TypeVar("Result")
@@ -42,7 +45,7 @@ class Page(gr.Blocks):
         try:
             return await super().process_api(*args, **options)
         except gr.Error as problem:
-            problem.message = self.service.store.plain(str(problem.message))
+            problem.message = _short(self.service.store.plain(str(problem.message)))
             raise
         except InpaintError as problem:
             raise _error(self.service.store.plain(str(problem))) from None
@@ -71,8 +74,18 @@ def _first_backend(service: Service, network: Any) -> str:
     return wanted if wanted in there else there[0]
 
 
+async def unfit(request: Any, problem: Exception) -> JSONResponse:
+    """The answer to a body of another form than a route takes."""
+    return JSONResponse({"detail": UNFIT}, 422)
+
+
 def _error(text: str) -> gr.Error:
-    return gr.Error(text[:1].upper() + text[1:], print_exception=False)
+    return gr.Error(_short(text[:1].upper() + text[1:]), print_exception=False)
+
+
+def _short(text: str) -> str:
+    """Values of requests are repeated in some errors, and may be of any length."""
+    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
 
 
 @dataclass(frozen=True)

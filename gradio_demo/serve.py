@@ -65,10 +65,12 @@ def _service(settings: Settings, models: Models) -> Iterator[Service]:
 def _launch(settings: Settings, service: Service) -> Callable[[], None]:
     """Start to serve; what ends it. Raises ConfigError where the port is taken."""
     import gradio as gr
+    from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
     from gradio_demo.app import build_app, looks
     from gradio_demo.guard import Guard
+    from gradio_demo.page import unfit
 
     page: gr.Blocks = build_app(service, settings.url)
     # Requests that skip the queue would skip its bounds.
@@ -83,6 +85,7 @@ def _launch(settings: Settings, service: Service) -> Callable[[], None]:
             max_file_size=settings.max_bytes,
             app_kwargs={
                 "middleware": [Middleware(Guard, store=service.store)],
+                "exception_handlers": {RequestValidationError: unfit},
                 "docs_url": None, "redoc_url": None,
             },
             prevent_thread_lock=True, quiet=True, inbrowser=False, show_error=False,

@@ -86,11 +86,11 @@ def test_only_the_three_endpoints_are_offered(demo):
 
 
 def test_plain_http_tells_how_far_it_is_and_gives_the_file(demo, photo, mask):
-    stream = demo.call("fill", picture=demo.given(photo), mask=demo.given(mask), **TINY).text
-    events = [json.loads(part.split("data: ", 1)[1]) for part in stream.strip().split("\n\n")]
-    shares = [event[1]["share"] for event in events if event[0] is None]
-    assert shares == sorted(shares)
-    with Image.open(io.BytesIO(demo.fetch(events[-1][0]))) as found:
+    values = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
+    events = demo.call("fill", values).events
+    shares = [data[1]["share"] for _, data in events if data[0] is None]
+    assert shares == sorted(shares) and events[-1][0] == "complete"
+    with Image.open(io.BytesIO(demo.fetch(events[-1][1][0]))) as found:
         assert found.size == (100, 80)
 
 
@@ -116,7 +116,7 @@ def test_the_examples_of_the_tab_work_as_they_stand(demo, name, tmp_path):
 
 
 def test_no_file_but_those_of_the_page_is_served(demo, photo):
-    inside = quote(demo.given(photo)["path"])
+    inside = quote(demo.give(photo)["path"])
     assert demo.ask(f"gradio_api/file={inside}").status == 200
     root = str(ROOT)
     for name in (
@@ -142,7 +142,7 @@ def test_no_file_but_those_of_the_page_is_served(demo, photo):
 def test_no_file_but_an_uploaded_one_is_read(demo, mask, path, meta):
     value = {"path": path} if meta is None else {"path": path, "meta": meta}
     for name in ("picture", "mask", "style"):
-        files = {"picture": demo.given(mask), "mask": demo.given(mask), name: value}
+        files = {"picture": demo.give(mask), "mask": demo.give(mask), name: value}
         assert "is not a file that was uploaded here" in demo.error("fill", **files)
     assert "not a file that was uploaded" in demo.error("sketch", picture=value)
     assert "not a file that was uploaded" in demo.error("semantic", semantic=value)
@@ -180,7 +180,7 @@ def test_nothing_is_fetched_from_the_net(demo):
 def test_no_folder_of_the_machine_is_told(demo, photo, mask):
     for path in ("", "config", "gradio_api/info", "gradio_api/openapi.json", "theme.css"):
         assert str(ROOT) not in demo.ask(path).text, path
-    upload = demo.given(photo)["path"]
+    upload = demo.give(photo)["path"]
     (text := demo.error("fill", picture={"path": upload + "x"}))
     assert upload.rsplit("/", 1)[0] not in text
 
@@ -190,11 +190,11 @@ def test_no_folder_of_the_machine_is_told(demo, photo, mask):
 
 def test_files_of_too_many_bytes_or_pixels_are_refused(demo, mask, tmp_path):
     (tmp_path / "large.png").write_bytes(b"\0" * 2_000_001)
-    answer = demo.upload(tmp_path / "large.png")
+    answer = demo.upload_file(tmp_path / "large.png")
     assert answer.status == 413 and "size" in answer.text
     Image.new("L", (3001, 3000)).save(tmp_path / "wide.png")
-    wide = demo.given(tmp_path / "wide.png")
-    error = demo.error("fill", picture=wide, mask=demo.given(mask), **TINY)
+    wide = demo.give(tmp_path / "wide.png")
+    error = demo.error("fill", picture=wide, mask=demo.give(mask), **TINY)
     assert "3000 x 3001 pixels, more than the 9000000 allowed" in error
     assert "more than the 9000000" in demo.error("sketch", picture=wide)
 
@@ -207,8 +207,8 @@ def test_what_is_no_picture_is_said_by_its_name(demo, mask, tmp_path):
         ("page.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     ):
         (tmp_path / name).write_bytes(content)
-        given = demo.given(tmp_path / name)
-        error = demo.error("fill", picture=given, mask=demo.given(mask), **TINY)
+        given = demo.give(tmp_path / name)
+        error = demo.error("fill", picture=given, mask=demo.give(mask), **TINY)
         assert error.startswith(name.capitalize()), error
         assert "picture" in error or "damaged" in error
 
@@ -231,13 +231,13 @@ def test_what_is_no_picture_is_said_by_its_name(demo, mask, tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_call_is_said_in_a_sentence(demo, photo, mask, values, words):
-    given = {"picture": demo.given(photo), "mask": demo.given(mask), **TINY}
+    given = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
     assert words in demo.error("fill", **{**given, **values})
 
 
 def test_guides_that_a_network_does_not_take_are_refused(demo, photo, mask):
-    given = {"picture": demo.given(photo), "mask": demo.given(mask), **TINY}
-    error = demo.error("fill", **given, color=demo.given(photo))
+    given = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
+    error = demo.error("fill", **given, color=demo.give(photo))
     assert "color" in error and "sketch" in error
 
 
@@ -254,7 +254,7 @@ def test_calls_of_another_form_get_a_sentence(demo, data):
 
 
 def test_requests_do_not_skip_the_queue(demo, photo):
-    body = {"data": [demo.given(photo), "detector"]}
+    body = {"data": [demo.give(photo), "detector"]}
     answer = demo.ask("gradio_api/run/sketch", body)
     assert answer.status == 404 and "queue" in answer.json["detail"]
 
@@ -281,7 +281,7 @@ def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, 
         assert not job.done()
         started = time.perf_counter()
         job.cancel()
-        demo.result("fill", picture=demo.given(photo), mask=demo.given(mask), **TINY)
+        demo.result("fill", picture=demo.give(photo), mask=demo.give(mask), **TINY)
         assert time.perf_counter() - started < 5
         assert demo.end() == 0
         assert not list((tmp_path / "served").glob("gatefill-demo-*"))
@@ -290,8 +290,8 @@ def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, 
 def test_a_full_queue_and_what_has_expired_are_said(models, tmp_path, photo, mask):
     flags = ("--models", models, "--workers", 1, "--queue", 1, "--keep", 2)
     with running(tmp_path / "served", *flags) as demo:
-        old = demo.given(photo)
-        picture, hole = map(demo.given, wide_hole(tmp_path))
+        old = demo.give(photo)
+        picture, hole = map(demo.give, wide_hole(tmp_path))
         call = {"picture": picture, "mask": hole, "strategy": "full"}
         answers = [demo.ask("gradio_api/call/v2/fill", call) for _ in range(4)]
         assert answers[0].status == 200
@@ -327,7 +327,7 @@ service.Service.fill = crash
 
 def test_a_job_that_crashes_is_said_and_the_next_one_is_done(models, tmp_path, photo, mask):
     with running(tmp_path / "served", "--models", models, before=CRASH) as demo:
-        given = {"picture": demo.given(photo), "mask": demo.given(mask), **TINY}
+        given = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
         for _ in range(5):  # more than there are workers
             error = demo.error("fill", **given, grow=13)
             assert error.startswith("Something failed here") and "secret" not in error
@@ -339,7 +339,7 @@ def test_a_password_is_asked_for_everywhere(models, tmp_path, photo):
     with running(tmp_path / "served", "--models", models, "--auth", "me:secret") as demo:
         for path in ("config", "gradio_api/info", f"gradio_api/file={SECRET}"):
             assert demo.ask(path).status in (401, 403), path
-        assert demo.upload(photo).status == 401
+        assert demo.upload_file(photo).status == 401
         assert demo.ask("gradio_api/call/sketch", {"data": [None, ""]}).status == 401
         client = client_of.Client(
             demo.url, auth=("me", "secret"), verbose=False, analytics_enabled=False

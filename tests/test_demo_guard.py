@@ -116,6 +116,25 @@ def test_a_failure_is_one_sentence_without_a_trace(store, caplog):
     assert "ZeroDivisionError" in caplog.text  # the operator sees it
 
 
+def test_an_answer_that_fails_half_way_is_ended(store, caplog):
+    """Gradio raises in its streams; a client must not wait for more."""
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ZeroDivisionError
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/config", "method": "GET", "headers": []}
+    asyncio.run(Guard(app, store)(scope, None, send))
+    assert [message.get("body") for message in sent] == [None, b"half", b""]
+    assert sent[-1]["more_body"] is False
+    assert "an answer ended early (ZeroDivisionError)" in caplog.text
+
+
 # ---- words, flags and cards ----
 
 
