@@ -107,3 +107,17 @@ def test_a_result_that_comes_too_late_does_not_cover_another_picture(here, tmp_p
     assert (here.state("showing"), here.state("results")) == ("false", "0")
     here.press("Control+z")
     here.wait(size="300x200", results=1)
+
+
+def test_what_is_drawn_while_a_fill_runs_is_not_taken_back_by_its_result(here):
+    here.brush(30)
+    here.stroke((80, 100))
+    here.page.fill("#note textarea", "slow")
+    here.page.click("#fill")
+    here.stroke((220, 100))
+    here.wait(undo=2)
+    here.wait(results=1, showing="true")  # hands back the layer as it was sent
+    here.page.fill("#note textarea", "a note")
+    alpha = here.echo().alpha("mask")
+    assert alpha[100, 80] == alpha[100, 220] == 255
+    assert here.state("undo") == "2"
