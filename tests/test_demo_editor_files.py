@@ -2,11 +2,12 @@
 
 import io
 import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from editor_visits import SIZE, EditorVisit, exif_photo
+from editor_visits import SIZE, EditorVisit, exif_photo, inside
 from photos import smooth
 from PIL import Image
 
@@ -202,6 +203,18 @@ def test_what_goes_wrong_is_said_and_nothing_is_lost(here, tmp_path):
     assert here.echo().alpha("mask").any()
 
 
+def test_files_that_the_server_has_deleted_meanwhile_are_sent_again(here):
+    here.brush(30)
+    here.stroke((150, 100))
+    first = here.echo()
+    for file in (here.folder / "cache").rglob("*.png"):
+        file.unlink()
+    here.page.evaluate("() => { const { now } = Date; Date.now = () => now() + 3_600_000; }")
+    again = here.echo()
+    assert again.picture() == first.picture() and again.layers() == first.layers()
+    here.complaints.clear()  # the browser's own: asked for the files, the server said 404
+
+
 def test_a_drawing_outlives_a_reload(here):
     here.brush(30)
     here.stroke((150, 100))
@@ -220,3 +233,17 @@ def test_a_drawing_outlives_a_reload(here):
     here.load()
     here.page.wait_for_timeout(300)
     assert here.page.locator(".gf-draft").is_hidden()
+
+
+def test_a_photo_of_12_megapixels_is_drawn_on_and_sent(here, tmp_path):
+    smooth(2, (300, 400)).resize((4000, 3000)).save(tmp_path / "large.jpg", quality=80)
+    here.choose(tmp_path / "large.jpg", (3000, 4000))
+    here.brush(300)
+    before = time.monotonic()
+    points = here.stroke(*((500 + 100 * n, 700 + 60 * n) for n in range(30)))
+    assert time.monotonic() - before < 15  # 1 s where nothing else runs
+    surely, _ = inside([points[0], points[-1]], 150 - 8, (3000, 4000))  # a pixel of the screen is 5
+    mask = here.echo().alpha("mask")
+    assert (mask[surely] == 255).all()
+    _, perhaps = inside([points[0], points[-1]], 150 + 8, (3000, 4000))
+    assert (mask[~perhaps] == 0).all()
