@@ -66,7 +66,13 @@ def main(argv: list[str] | None = None) -> int:
     facts["failures"] += warm.failures + (["a trace in the log"] if "Traceback" in log else [])
     print(table(facts))
     if args.json:
-        args.json.write_text(json.dumps(facts | {"all_seconds": load.seconds}, indent=1) + "\n")
+        args.json.write_text(
+            json.dumps(
+                facts | {"all_seconds": load.seconds, "all_memory": [*warm.memory, *load.memory]},
+                indent=1,
+            )
+            + "\n"
+        )
     return 1 if facts["failures"] or facts["growth_percent"] >= MOST_GROWTH or ended else 0
 
 

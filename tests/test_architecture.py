@@ -154,6 +154,7 @@ def test_no_file_is_longer_than_one_sitting(path):
         *("trainer.edges", "trainer.evaluate_edges"),
         *("export.onnx", "export.pipeline", "export.trt", "export.parser_check"),
         *("export.bundle", "export.bench", "export.fleet", "export.web"),
+        *("gradio_demo", "benchmarks.demo_load", "benchmarks.demo_fuzz"),
     ],
 )
 def test_every_command_explains_itself(module):

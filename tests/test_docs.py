@@ -18,6 +18,7 @@ TEXTS = (
     "docs/checkpoints.md",
     "docs/deploy.md",
     "docs/comfyui.md",
+    "docs/demo.md",
     "trainer/page/report.html",
     "trainer/page/readings.py",
 )
@@ -28,6 +29,7 @@ COMMANDS += ("core synthesize", "core import")
 COMMANDS += ("export.onnx", "export.pipeline", "export.trt", "export.parser_check")
 COMMANDS += ("export.bundle", "export.bench", "export.fleet", "export.web")
 COMMANDS += ("trainer.evaluate_edges", "benchmarks.attention", "benchmarks.training")
+COMMANDS += ("gradio_demo", "benchmarks.demo_load", "benchmarks.demo_fuzz")
 FOREIGN = {
     *("--nproc-per-node", "--nnodes", "--node-rank", "--rdzv-backend", "--rdzv-endpoint"),
     *("--rdzv-id", "--standalone", "--master-addr", "--master-port", "--max-restarts"),
