@@ -351,6 +351,13 @@ def test_rates_are_measured_in_each_precision(monkeypatch):
     assert found["bf16"] == 2 * 64**3 / 0.5 and found["copy"] == 2 * MIB / 0.5
 
 
+@pytest.mark.parametrize(("seconds", "side"), [(1e-4, 1024), (0.2, 256)])
+def test_products_grow_no_larger_than_patience_allows(monkeypatch, seconds, side):
+    monkeypatch.setattr(rates, "best", lambda work, device: seconds)
+    rate = rates.product_rate(torch.float32, torch.device("cpu"), 1024)
+    assert rate == 2 * side**3 / seconds
+
+
 # Tables and picture
 
 

@@ -20,7 +20,9 @@ from .paths import network_inputs
 from .torch_paths import DTYPES
 
 SIDES = {"cpu": 2048, "cuda": 8192}
-"""Of the matrices that are multiplied."""
+"""Of the matrices that are multiplied, at most."""
+LEAST, PATIENCE = 256, 1.0
+"""Their least side; seconds that a product may take. A CPU without float16 takes a minute."""
 BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}
 """That are copied; more than any cache holds but the largest servers'."""
 TIMES = 5
@@ -34,16 +36,26 @@ def machine_rates(device: str, threads: int) -> dict[str, Any]:
     """
     torch.set_num_threads(threads)
     place = choose_device(device)
-    side = SIDES.get(place.type, SIDES["cpu"])
-    rates: dict[str, Any] = {}
-    for name, dtype in DTYPES.items():
-        a, b = (torch.randn(side, side, device=place).to(dtype) for _ in range(2))
-        rates[name] = 2 * side**3 / best(lambda a=a, b=b: a @ b, place)  # type: ignore[misc]
+    most = SIDES.get(place.type, SIDES["cpu"])
+    rates: dict[str, Any] = {
+        name: product_rate(dtype, place, most) for name, dtype in DTYPES.items()
+    }
     count = BYTES.get(place.type, BYTES["cpu"]) // 4
     source = torch.ones(count, device=place)
     target = torch.empty_like(source)
     rates["copy"] = 8 * count / best(lambda: target.copy_(source), place)
     return rates
+
+
+def product_rate(dtype: torch.dtype, place: torch.device, most: int) -> float:
+    """Operations a second of products of sides up to `most`, as far as they do not take long."""
+    side = min(LEAST, most)
+    while True:
+        a, b = (torch.randn(side, side, device=place).to(dtype) for _ in range(2))
+        seconds = best(lambda a=a, b=b: a @ b, place)  # type: ignore[misc]
+        if side >= most or 8 * seconds > PATIENCE:
+            return 2 * side**3 / seconds
+        side *= 2
 
 
 def best(work: Callable[[], Any], device: torch.device) -> float:
