@@ -25,6 +25,23 @@ DEFAULTS = FillOptions()
 MOST_SEED = 2**32 - 1
 
 
+def picture_inputs() -> list[Any]:
+    """The inputs of every node that fills: with what, and what."""
+    return [
+        Model.Input("model"),
+        io.Image.Input("image"),
+        io.Mask.Input("mask", tooltip="White is filled, black is kept. Any size."),
+    ]
+
+
+def filled_outputs() -> list[Any]:
+    """What they give, as `completed` does."""
+    return [
+        io.Image.Output(display_name="image"),
+        io.Mask.Output(display_name="changed", tooltip="What was filled or blended."),
+    ]
+
+
 def option_inputs() -> list[Any]:
     """The inputs of how to fill, by the names of `FillOptions`."""
     return [
@@ -97,9 +114,7 @@ class Inpaint(io.ComfyNode):
             search_aliases=["remove object", "object removal", "erase", "fill hole", "clean up",
                             "content aware fill", "heal", "deepfill", "sketch inpaint"],
             inputs=[
-                Model.Input("model"),
-                io.Image.Input("image"),
-                io.Mask.Input("mask", tooltip="White is filled, black is kept. Any size."),
+                *picture_inputs(),
                 io.MultiType.Input(
                     "sketch", [io.Mask, io.Image], optional=True,
                     tooltip="Light lines on dark, or opaque on transparent, to follow in the hole.",
@@ -110,10 +125,7 @@ class Inpaint(io.ComfyNode):
                 ),
                 *option_inputs(),
             ],
-            outputs=[
-                io.Image.Output(display_name="image"),
-                io.Mask.Output(display_name="changed", tooltip="What was filled or blended."),
-            ],
+            outputs=filled_outputs(),
         )  # fmt: skip
 
     @classmethod

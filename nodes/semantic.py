@@ -13,7 +13,14 @@ from ..core.options import FillOptions
 from ..core.palette import Palette, parse_colour, read_palette
 from ..core.semantic import labels_of, numbers_of
 from .files import palette_names, palette_path
-from .inpaint import MOST_SEED, completed, option_inputs, options_of
+from .inpaint import (
+    MOST_SEED,
+    completed,
+    filled_outputs,
+    option_inputs,
+    options_of,
+    picture_inputs,
+)
 from .kinds import CATEGORY, Model, in_one_sentence
 from .loaded import Loaded
 from .running import run
@@ -103,16 +110,11 @@ class SemanticFill(io.ComfyNode):
             "here, a tree there (SPADE).",
             search_aliases=["spade", "gaugan", "segmentation to image", "label map", "semantic"],
             inputs=[
-                Model.Input("model"),
-                io.Image.Input("image"),
-                io.Mask.Input("mask", tooltip="White is filled, black is kept. Any size."),
+                *picture_inputs(),
                 *guide_inputs(),
                 *option_inputs(),
             ],
-            outputs=[
-                io.Image.Output(display_name="image"),
-                io.Mask.Output(display_name="changed", tooltip="What was filled or blended."),
-            ],
+            outputs=filled_outputs(),
         )
 
     @classmethod
