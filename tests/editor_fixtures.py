@@ -19,6 +19,8 @@ from photos import smooth
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+START = 300
+"""Seconds that the server may take to start: on a machine with much else to do, a minute."""
 HARNESS = Path(__file__).with_name("demo_harness.py")
 
 
@@ -70,7 +72,8 @@ def harness_running(folder: Path) -> Iterator[str]:
 
 
 def wait_for(server: Any, address: str, log: Path) -> None:
-    for _ in range(600):
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(address + "config", timeout=5).read()
