@@ -63,7 +63,9 @@ def main(argv: list[str] | None = None) -> int:
             ended = server.end()
         log = Path(folder, "server.log").read_text(encoding="utf-8")
     facts = summary(load, warm, passed) | {"clients": args.clients, "exit_code": ended}
-    facts["failures"] += warm.failures + (["a trace in the log"] if "Traceback" in log else [])
+    facts["failures"] += warm.failures
+    if "Traceback" in log:
+        facts["failures"].append("in the log: Traceback" + log.split("Traceback", 1)[1])
     print(table(facts))
     if args.json:
         args.json.write_text(

@@ -122,6 +122,7 @@ def chosen_network(
         list(service.models.backends(first)),
         value=_first_backend(service, first),
         label=t("backend"),
+        allow_custom_value=True,  # what can be chosen changes, and is checked in `models`
         elem_id=f"{prefix}-backend",
     )
     return network, backend

@@ -5,9 +5,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from core.errors import ConfigError
 from core.extras import need
@@ -25,6 +26,9 @@ QUIET = {
     "GRADIO_ANALYTICS_MAX_EVENTS": "50",
 }
 """Nothing is sent anywhere, and nothing asked of anybody."""
+SESSIONS = 64
+"""Visitors of whom Gradio keeps which choices they were shown; each call of a program is one, and
+takes 170 kB. Nothing here depends on it."""
 
 
 def serve(settings: Settings) -> None:
@@ -32,19 +36,20 @@ def serve(settings: Settings) -> None:
     models = Models(
         settings.models, settings.weights, backend=settings.backend, device=settings.device
     )
+    models.opened(models.first)  # what is wrong with backend or device is said at once
     with _service(settings, models) as service:
         os.environ.update(QUIET, GRADIO_TEMP_DIR=str(service.store.root))
         need("gradio", "demo")
         end = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: end.set())
-        close = _launch(settings, service)
+        page = _launch(settings, service)
         try:
-            _say(settings)
+            _say(settings, page)
             while not end.wait(0.5):  # so that signals are seen on Windows too
                 pass
         finally:
-            close()
+            page.close(verbose=False)
 
 
 @contextmanager
@@ -62,8 +67,8 @@ def _service(settings: Settings, models: Models) -> Iterator[Service]:
         store.close()
 
 
-def _launch(settings: Settings, service: Service) -> Callable[[], None]:
-    """Start to serve; what ends it. Raises ConfigError where the port is taken."""
+def _launch(settings: Settings, service: Service) -> Any:
+    """The page (`gr.Blocks`), served. Raises ConfigError where that cannot be."""
     import gradio as gr
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
@@ -90,18 +95,24 @@ def _launch(settings: Settings, service: Service) -> Callable[[], None]:
             },
             prevent_thread_lock=True, quiet=True, inbrowser=False, show_error=False,
             run_history=False, enable_monitoring=False, pwa=False, ssr_mode=False,
-            mcp_server=False, num_workers=0, footer_links=[], state_session_capacity=1000,
+            mcp_server=False, num_workers=0, footer_links=[], state_session_capacity=SESSIONS,
         )  # fmt: skip
     except OSError as problem:
         raise ConfigError(
             f"cannot listen at {settings.host}, port {settings.port} ({problem}); name another "
             "--port or --host"
         ) from None
-    return lambda: page.close(verbose=False)
+    if settings.share and not page.share_url:
+        page.close(verbose=False)
+        raise ConfigError(
+            "Gradio gave no public address; see whether this machine reaches the net, or leave "
+            "--share out"
+        )
+    return page
 
 
-def _say(settings: Settings) -> None:
-    sys.stderr.write(f"{settings.url} (Ctrl+C ends it)\n")
+def _say(settings: Settings, page: Any) -> None:
+    sys.stderr.write(f"{page.share_url or settings.url} (Ctrl+C ends it)\n")
     if settings.is_open:
         sys.stderr.write(
             "note: whoever reaches it may use it; --auth USER:PASSWORD asks for more\n"

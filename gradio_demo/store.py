@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +102,9 @@ class Store:
             old = now - modified > self.keep
             crowded = total > MOST_KEPT and now - modified > SAFE
             if old or crowded:
-                path.unlink(missing_ok=True)
-                total, count = total - size, count + 1
+                with suppress(OSError):  # on Windows while somebody reads it: next time
+                    path.unlink(missing_ok=True)
+                    total, count = total - size, count + 1
         self._remove_empty(now)
         return count
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from urllib.parse import quote
 
 import numpy as np
@@ -268,6 +269,7 @@ def wide_hole(folder, side=1500):
     return picture, mask_file(folder / "wide.png", (side, side), (50, 50, side - 50, side - 50))
 
 
+@pytest.mark.slow
 def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, photo, mask):
     with running(tmp_path / "served", "--models", models, "--workers", 1) as demo:
         client = client_of.Client(demo.url, verbose=False, analytics_enabled=False)
@@ -287,6 +289,21 @@ def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, 
         assert not list((tmp_path / "served").glob("gatefill-demo-*"))
 
 
+@pytest.mark.slow
+def test_a_fill_that_nobody_waits_for_any_more_is_ended(models, tmp_path, photo, mask):
+    with running(tmp_path / "served", "--models", models, "--workers", 1) as demo:
+        picture, hole = map(demo.give, wide_hole(tmp_path))
+        call = {"picture": picture, "mask": hole, "strategy": "full"}
+        number = demo.ask("gradio_api/call/v2/fill", call).json["event_id"]
+        with urllib.request.urlopen(f"{demo.url}gradio_api/call/fill/{number}") as stream:
+            while b"filling" not in stream.readline():
+                pass
+        started = time.perf_counter()  # the connection is closed
+        demo.result("fill", picture=demo.give(photo), mask=demo.give(mask), **TINY)
+        assert time.perf_counter() - started < 15
+
+
+@pytest.mark.slow
 def test_a_full_queue_and_what_has_expired_are_said(models, tmp_path, photo, mask):
     flags = ("--models", models, "--workers", 1, "--queue", 1, "--keep", 2)
     with running(tmp_path / "served", *flags) as demo:
@@ -325,6 +342,7 @@ service.Service.fill = crash
 """
 
 
+@pytest.mark.slow
 def test_a_job_that_crashes_is_said_and_the_next_one_is_done(models, tmp_path, photo, mask):
     with running(tmp_path / "served", "--models", models, before=CRASH) as demo:
         given = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
@@ -335,6 +353,7 @@ def test_a_job_that_crashes_is_said_and_the_next_one_is_done(models, tmp_path, p
         assert "MemoryError" in demo.log()
 
 
+@pytest.mark.slow
 def test_a_password_is_asked_for_everywhere(models, tmp_path, photo):
     with running(tmp_path / "served", "--models", models, "--auth", "me:secret") as demo:
         for path in ("config", "gradio_api/info", f"gradio_api/file={SECRET}"):
@@ -355,6 +374,7 @@ def command(*flags):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path):
     with http.server.HTTPServer(("127.0.0.1", free_port()), Trap) as taken:
         done = command("--port", taken.server_port)
@@ -362,5 +382,7 @@ def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path):
     assert "Traceback" not in done.stderr
     done = command("--weights", ROOT / "weights" / "edges.safetensors")
     assert done.returncode == 1 and "no network that fills pictures" in done.stderr
+    done = command("--backend", "openvino")
+    assert done.returncode == 1 and "runs by torch only" in done.stderr
     done = command("--models", tmp_path / "missing")
     assert done.returncode == 1 and "no folder of models" in done.stderr
