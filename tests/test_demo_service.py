@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,14 @@ import torch
 from demos import layer_file, mask_file, picture_file, pixels, service_in, write_models
 from PIL import Image, ImageCms
 
+from core.contract import Port
 from core.errors import ConfigError, ImageError, ShapeError
 from core.image import read_mask, read_picture
 from core.options import FillOptions
+from core.painted_map import brush_colours
+from core.palette import parse_colour
 from core.pipeline import Inpainter
+from core.weights import BUNDLED, load_weights
 from gradio_demo.asked import order_of
 from gradio_demo.running import Job, Stopped, Turns, Workers, result_of
 from gradio_demo.service import Order
@@ -131,6 +136,28 @@ def test_layers_say_by_alpha_where_the_hole_and_the_lines_are(service, tmp_path)
     assert np.array_equal(found, (expected[0].movedim(0, -1) * 255).round().byte().numpy())
     without = pixels(service.fill(painted(tmp_path, mask=mask), TINY, Job()).path)
     assert (found != without).any()
+
+
+def test_colours_are_laid_on_black_and_a_style_is_looked_up(tmp_path):
+    """As the networks know them: black is no colour, and a style is of any size."""
+    layer = layer_file(tmp_path / "c.png", (200, 100, 50), box=(0, 0, 50, 80))
+    picture = read_picture(picture_file(tmp_path / "photo.png"))
+    mask, style = layer_file(tmp_path / "m.png"), picture_file(tmp_path / "style.png", (40, 30), 9)
+    source = painted(tmp_path, mask=mask, color=layer, semantic=layer_file(tmp_path / "s.png"))
+    source = replace(source, style=style)
+    faces = load_weights(BUNDLED / "scfegan-faces-small.safetensors").contract
+    _, guides = source.read(picture, faces)
+    assert torch.equal(guides["color"][0, :, 0, 0] * 255, torch.tensor([200.0, 100.0, 50.0]))
+    assert not guides["color"][..., 50:].any()
+    labels = (Port("semantic", 12, kind="labels"), Port("style", 256, kind="vector", encoded=True))
+    colour = parse_colour(brush_colours(labels[0])[3][1])
+    rgb = (colour >> 16, colour >> 8 & 255, colour & 255)
+    source = replace(
+        source, layers={**source.layers, "semantic": layer_file(tmp_path / "s.png", rgb)}
+    )
+    _, guides = source.read(picture, replace(faces, inputs=(*faces.inputs[:2], *labels)))
+    assert (guides["semantic"] == 3).all()
+    assert torch.equal(guides["style"], read_picture(style).pixels)
 
 
 def test_layers_that_a_network_does_not_take_are_left(service, tmp_path):
