@@ -24,7 +24,7 @@ START = 300
 HARNESS = Path(__file__).with_name("demo_harness.py")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def editor_browser() -> Iterator[Any]:
     """Chromium."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
@@ -37,7 +37,7 @@ def editor_browser() -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Address of the page of demo_harness.py, and its folder."""
     pytest.importorskip("gradio", reason="the package gradio is not installed")

@@ -138,7 +138,10 @@ def test_threads_may_call_at_once(opened, exported):
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read of Linux")
 @RUNTIMES
 def test_memory_does_not_grow_with_every_new_size(opened, exported):
-    """OpenVINO keeps 2 MiB for every size it has seen unless told not to: 160 MiB of these."""
+    """OpenVINO keeps 2 MiB for every size it has seen unless told not to: 120 MiB of the last ones.
+
+    What it takes once, at the first sizes, differs from machine to machine: up to 60 MiB.
+    """
     backend = opened(exported("deepfillv2-tiny"))
 
     def run(sides):
@@ -147,8 +150,8 @@ def test_memory_does_not_grow_with_every_new_size(opened, exported):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    before = run([(18, 18), *((i, 9) for i in range(1, 10))])
-    assert run((i, j) for i in range(2, 18, 2) for j in range(1, 18, 2)) < before + 40
+    before = run([(18, 18), *((i, j) for i in range(2, 18, 2) for j in range(1, 18, 2))])
+    assert run((i, j) for i in range(3, 18, 2) for j in range(2, 18, 2)) < before + 40
 
 
 def test_bfloat16_is_another_precision_and_taken_by_choice(exported):
