@@ -295,6 +295,17 @@ def test_without_any_masks_what_is_transparent_is_filled(service, tmp_path):
     assert (pixels(tmp_path / "found.png")[..., 3] == 255).all()
 
 
+def test_an_error_in_the_report_names_no_folder_of_the_machine(service, tmp_path, monkeypatch):
+    said = "no weights at /srv/networks/a.onnx; export it"
+    monkeypatch.setattr(
+        "gradio_demo.batch.attempt", lambda inpainter, job: {"status": "failed", "error": said}
+    )
+    done = fill_batch(service, [picture_file(tmp_path / "a.png")], [], TINY, Job())
+    assert done.report["lines"] == [
+        {"status": "failed", "error": "no weights at a.onnx; export it"}
+    ]
+
+
 def test_masks_alone_are_no_batch(service, tmp_path):
     with pytest.raises(ConfigError, match="all of these files are masks or guides"):
         fill_batch(service, [mask_file(tmp_path / "a.mask.png")], [], TINY, Job())
