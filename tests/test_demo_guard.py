@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 from demos import picture_file, service_in
 
+from core.backends import RUNTIMES
 from core.errors import ConfigError
 from gradio_demo.guard import MOST_JSON, Guard
 from gradio_demo.settings import Settings
@@ -176,6 +178,10 @@ def test_the_language_is_that_which_the_browser_wants_most(accepted, language):
 def test_flags_that_cannot_work_are_named(values, words):
     with pytest.raises(ConfigError, match=words):
         Settings(**values)
+
+
+def test_every_runtime_can_be_named():
+    assert get_args(get_type_hints(Settings)["backend"]) == RUNTIMES
 
 
 def test_flags_say_who_may_come():

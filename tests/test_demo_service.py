@@ -12,6 +12,7 @@ import torch
 from demos import layer_file, mask_file, picture_file, pixels, service_in, write_models
 from PIL import Image, ImageCms
 
+from core.backends import RUNTIMES
 from core.contract import Port
 from core.errors import ConfigError, ImageError, ShapeError
 from core.image import read_mask, read_picture
@@ -276,6 +277,30 @@ def test_networks_that_were_used_longest_ago_make_room(models, tmp_path):
     assert service.models.opened("copy0.safetensors").seconds > 0  # it had to go
     for number in range(5):
         (models / f"copy{number}.safetensors").unlink()
+
+
+def test_a_graph_runs_by_what_is_asked_for_and_says_so(exported, tmp_path):
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    graph = exported("deepfillv2-tiny")
+    folder = tmp_path / "models"
+    shutil.copytree(graph.parent, folder)
+    service = service_in(tmp_path / "store", folder)
+    assert service.models.backends(graph.name) == RUNTIMES
+    assert service.models.backends("deepfillv2-photos") == ("auto", "torch")
+    names = [name for name in service.models.names() if name.startswith("deepfillv2-tiny")]
+    assert names == ["deepfillv2-tiny.onnx", "deepfillv2-tiny.safetensors"]  # its parts are none
+    source = given(tmp_path)
+    done = [
+        service.fill(source, Order(network=graph.name, backend=runtime), Job())
+        for runtime in ("onnxruntime", "torch")
+    ]
+    assert "PyTorch" not in done[0].report["runs_on"]
+    assert done[1].report["runs_on"] == "PyTorch on cpu"
+    first, second = (pixels(one.path).astype(int) for one in done)
+    assert np.abs(first - second).max() <= 1
+    with pytest.raises(ConfigError, match="does not tell what it looks at"):
+        service.look("gates", source, Order(network=graph.name, backend="onnxruntime"), Job())
+    service.workers.close()
 
 
 @pytest.mark.parametrize(
