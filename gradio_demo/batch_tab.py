@@ -24,8 +24,7 @@ from gradio_demo.page import (
 from gradio_demo.service import Service
 from gradio_demo.words import said
 
-COLUMNS = ("image", "status", "height", "width", "hole_percent", "seconds", "error")
-"""Of the report that is shown, after the names in its lines."""
+COLUMNS = ("image", "result", "size", "hole %", "seconds")
 
 
 class BatchTab:
@@ -94,11 +93,17 @@ class BatchTab:
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
     """The lines of a report, for people."""
-    head = "".join(f'<th scope="col">{name.replace("_", " ")}</th>' for name in COLUMNS)
-    rows = ("".join(f"<td>{_cell(line.get(name, ''))}</td>" for name in COLUMNS) for line in lines)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    body = "".join(f"<tr>{''.join(map(_cell, _row(line)))}</tr>" for line in lines)
     return f'<div class="job-report"><table><tr>{head}</tr>{body}</table></div>'
 
 
+def _row(line: Mapping[str, Any]) -> list[Any]:
+    if line["status"] != "done":
+        return [line["image"], line.get("error", line["status"]), "", "", ""]
+    size = f"{line['width']} x {line['height']}"
+    return [line["image"], line["status"], size, line["hole_percent"], line["seconds"]]
+
+
 def _cell(value: Any) -> str:
-    return html.escape(str(value))
+    return f"<td>{html.escape(str(value))}</td>"

@@ -65,8 +65,10 @@ class EditTab:
                     self.sketch = gr.Button(t("sketch"), elem_id="sketch")
                 with gr.Accordion(t("views"), open=False):
                     with gr.Row():
-                        self.attention = gr.Button(t("attention"), elem_id="attention")
-                        self.gates = gr.Button(t("gates"), elem_id="gates")
+                        self.attention = gr.Button(
+                            t("attention"), elem_id="attention", min_width=80
+                        )
+                        self.gates = gr.Button(t("gates"), elem_id="gates", min_width=80)
                     self.view = gr.Image(
                         type="filepath", format="png", interactive=False, elem_id="view",
                         label=t("views"), buttons=["download", "fullscreen"],

@@ -185,7 +185,8 @@ def status(text: str, share: float | None = None) -> str:
     """A line that is read out where a screen reader is, with a bar where work goes on."""
     bar = ""
     if share is not None:
-        bar = f'<progress max="1" value="{share:.3f}" aria-label="{html.escape(text)}"></progress>'
+        done = f' value="{share:.3f}"' if share else ""  # without a value it only moves
+        bar = f'<progress max="1"{done} aria-label="{html.escape(text)}"></progress>'
     return f'<div class="job-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
 
 
