@@ -26,7 +26,7 @@ EXACT = {
     *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/pwa_icon"),
     *("/login", "/logout", "/user", "/token", "/app_id", "/login_check", UPLOAD),
     *(API + name for name in ("info", "openapi.json", "startup-events", "theme.css", "cancel")),
-    *(API + name for name in ("reset", "upload_progress", "component_server", "app_id", "user")),
+    *(API + name for name in ("reset", "upload_progress", "app_id", "user")),
     *(API + name for name in ("queue/join", "queue/data", "queue/status", "login_check", "token")),
 }
 """What may be asked for, but for a slash at the end."""

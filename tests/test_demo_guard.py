@@ -57,7 +57,7 @@ def test_what_the_page_needs_is_let_through(store, path):
 @pytest.mark.parametrize(
     "path",
     ["/gradio_api/proxy=http://a/b", "/monitoring", "/gradio_api/vibe-edit", "/docs", "/dev/reload",
-     "/gradio_api/deep_link", "/gradio_api/process_recording", "/gradio_api", "/nothing"],
+     "/gradio_api/deep_link", "/gradio_api/component_server", "/gradio_api", "/nothing"],
 )  # fmt: skip
 def test_whatever_else_gradio_has_is_not_there(store, path):
     assert ask(store, path)[0] == 404
