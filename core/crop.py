@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DENSE = 16
+"""Pixels by which a mask grows in one step."""
+
 
 class Window(NamedTuple):
     """A rectangle of pixels; `bottom` and `right` are one past the last."""
@@ -40,12 +43,34 @@ class Window(NamedTuple):
 
 
 def grow(mask: Tensor, pixels: int) -> Tensor:
-    """Dilate by a square of that many pixels to each side; soft values spread as they are."""
+    """Dilate by a square of that many pixels to each side; soft values spread as they are.
+
+    Beyond `DENSE` by the largest of three pixels that lie apart, again and again: far in few steps.
+    """
     if not pixels:
         return mask
-    kernel = 2 * pixels + 1
-    mask = F.max_pool2d(mask, (kernel, 1), stride=1, padding=(pixels, 0))
-    return F.max_pool2d(mask, (1, kernel), stride=1, padding=(0, pixels))
+    reach = min(pixels, DENSE)
+    kernel = 2 * reach + 1
+    mask = F.max_pool2d(mask, (kernel, 1), stride=1, padding=(reach, 0))
+    mask = F.max_pool2d(mask, (1, kernel), stride=1, padding=(0, reach))
+    while reach < pixels:
+        step = min(2 * reach + 1, pixels - reach)
+        for axis in (2, 3):
+            mask = _largest_of_three(mask, axis, step)
+        reach += step
+    return mask
+
+
+def _largest_of_three(x: Tensor, axis: int, apart: int) -> Tensor:
+    """Of each value and the two that lie so many pixels before and after it, or at the border.
+
+    What has grown to the border so far is that of the pixels that lie beyond it.
+    """
+    length = x.shape[axis]
+    rim = (0, 0, apart, apart) if axis == 2 else (apart, apart, 0, 0)
+    wide = F.pad(x, rim, mode="replicate")
+    before, after = (wide.narrow(axis, start, length) for start in (0, 2 * apart))
+    return torch.maximum(x, torch.maximum(before, after))
 
 
 def box_blur(x: Tensor, pixels: int) -> Tensor:

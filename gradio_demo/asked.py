@@ -6,8 +6,8 @@ from core.errors import ConfigError
 from core.options import STRATEGIES, FillOptions
 from gradio_demo.service import Order
 
-MOST_GROW = 128
-"""Pixels, of growing and of feathering."""
+MOST_GROW, MOST_FEATHER = 128, 64
+"""Pixels; more would take so long in one operation that nobody could end it."""
 MOST_SEED = 2**32 - 1
 
 
@@ -29,7 +29,7 @@ def order_of(
     options = FillOptions(
         strategy=cast(Any, name),
         grow=whole(grow, "grow", MOST_GROW),
-        feather=whole(feather, "feather", MOST_GROW),
+        feather=whole(feather, "feather", MOST_FEATHER),
         seed=None if seed is None else whole(seed, "seed", MOST_SEED),
     )
     runtime = text(backend, "backend") if backend not in (None, "") else None

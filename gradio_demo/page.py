@@ -12,7 +12,7 @@ from gradio.exceptions import InvalidPathError
 
 from core.errors import InpaintError
 from core.options import STRATEGIES
-from gradio_demo.asked import MOST_GROW, order_of
+from gradio_demo.asked import MOST_FEATHER, MOST_GROW, order_of
 from gradio_demo.running import FILLING, Job
 from gradio_demo.service import Done, Order, Service
 from gradio_demo.words import language_of, said, translations
@@ -142,7 +142,7 @@ def settings(service: Service, t: gr.I18n, prefix: str) -> Settings:
                 elem_id=f"{prefix}-grow",
             ),
             gr.Slider(
-                0, MOST_GROW, 0, step=1, label=t("feather"), info=t("feather_info"),
+                0, MOST_FEATHER, 0, step=1, label=t("feather"), info=t("feather_info"),
                 elem_id=f"{prefix}-feather",
             ),
             gr.Number(

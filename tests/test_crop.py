@@ -37,6 +37,17 @@ def test_the_blur_is_the_mean_over_the_window_and_ignores_the_outside():
     assert torch.allclose(box_blur(torch.ones(1, 1, 4, 4), 3), torch.ones(1, 1, 4, 4))
 
 
+@pytest.mark.parametrize("pixels", [1, 16, 17, 18, 49, 50, 60, 148, 149, 200])
+def test_growing_far_in_few_steps_is_growing_at_once(pixels):
+    """The slow way: the largest of all pixels of the square, one offset after the other."""
+    random = torch.Generator().manual_seed(pixels)
+    mask = (torch.rand(1, 1, 40, 230, generator=random) > 0.999).float() * 0.7
+    wide = torch.nn.functional.pad(mask, (pixels, pixels, pixels, pixels))
+    rows = wide.unfold(2, 40, 1).amax(dim=2).movedim(-1, 2)
+    expected = rows.unfold(3, 230, 1).amax(dim=3)
+    assert torch.equal(grow(mask, pixels), expected)
+
+
 @pytest.mark.parametrize("pixels", [1, 2, 5, 8])
 def test_feathering_keeps_the_hole_and_ends_after_so_many_pixels(pixels):
     mask = square(60, (20, 20), 20)
