@@ -45,8 +45,7 @@ class Page(gr.Blocks):
         try:
             return await super().process_api(*args, **options)
         except gr.Error as problem:
-            problem.message = _short(self.service.store.plain(str(problem.message)))
-            raise
+            raise _error(self.service.store.plain(str(problem.message))) from None
         except InpaintError as problem:
             raise _error(self.service.store.plain(str(problem))) from None
         except InvalidPathError:

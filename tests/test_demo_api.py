@@ -2,6 +2,7 @@
 
 import http.server
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -68,11 +69,15 @@ def test_lines_and_a_picture_of_a_map_by_gradios_client(client, photo, tmp_path)
     lines = client.predict(picture=client_of.handle_file(str(photo)), api_name="/sketch")
     assert pixels(lines).shape == (80, 100)
     Image.fromarray(np.full((64, 96), 3, np.uint8)).save(tmp_path / "map.png")
-    made, report = client.predict(
-        semantic=client_of.handle_file(str(tmp_path / "map.png")),
-        network="streets.safetensors", seed=4, width=64, height=32, api_name="/semantic",
-    )  # fmt: skip
-    assert pixels(made).shape == (32, 64, 3) and report["height"] == 32
+    made = []
+    for seed in (4, 4, 5):
+        picture, report = client.predict(
+            semantic=client_of.handle_file(str(tmp_path / "map.png")),
+            network="streets.safetensors", seed=seed, width=64, height=32, api_name="/semantic",
+        )  # fmt: skip
+        made.append(pixels(picture))
+        assert made[-1].shape == (32, 64, 3) and report["height"] == 32
+    assert np.array_equal(made[0], made[1]) and (made[0] != made[2]).any()
 
 
 def test_only_the_three_endpoints_are_offered(demo):
@@ -251,7 +256,18 @@ def test_calls_of_another_form_get_a_sentence(demo, data):
             assert text.startswith("event: error"), text
             assert json.loads(text.split("data: ", 1)[1])["error"]
         else:
-            assert begun.status in (400, 422) and begun.json["detail"]
+            assert begun.status in (400, 422) and isinstance(begun.json["detail"], str)
+
+
+def test_what_gradio_says_of_a_value_is_cut(demo):
+    """It repeats the value, of whatever length."""
+    config = demo.ask("config").json
+    (network,) = (x for x in config["components"] if x["props"].get("elem_id") == "edit-network")
+    (event,) = (x for x in config["dependencies"] if x["inputs"] == [network["id"]])
+    body = {"data": ["x" * 100_000], "fn_index": event["id"], "session_hash": "long"}
+    assert demo.ask("gradio_api/queue/join", body).status == 200
+    said = demo.ask("gradio_api/queue/data?session_hash=long").text
+    assert '"success":false' in said and "xxx..." in said and len(said) < 5000
 
 
 def test_requests_do_not_skip_the_queue(demo, photo):
@@ -263,18 +279,21 @@ def test_requests_do_not_skip_the_queue(demo, photo):
 # ---- ending, waiting, keeping ----
 
 
-def wide_hole(folder, side=1500):
-    """A fill that takes long."""
-    picture = picture_file(folder / "wide.jpg", (side, side))
-    return picture, mask_file(folder / "wide.png", (side, side), (50, 50, side - 50, side - 50))
+def long_work(folder):
+    """A fill that takes long: 100 holes far apart, each a pass by itself."""
+    picture, mask = picture_file(folder / "wide.jpg", (3200, 3200)), Image.new("L", (3200, 3200))
+    for left, top in itertools.product(range(100, 3200, 320), repeat=2):
+        mask.paste(255, (left, top, left + 90, top + 90))
+    mask.save(folder / "wide.png")
+    return picture, folder / "wide.png"
 
 
 @pytest.mark.slow
 def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, photo, mask):
     with running(tmp_path / "served", "--models", models, "--workers", 1) as demo:
         client = client_of.Client(demo.url, verbose=False, analytics_enabled=False)
-        picture, hole = map(client_of.handle_file, map(str, wide_hole(tmp_path)))
-        job = client.submit(picture=picture, mask=hole, strategy="full", api_name="/fill")
+        picture, hole = map(client_of.handle_file, map(str, long_work(tmp_path)))
+        job = client.submit(picture=picture, mask=hole, api_name="/fill")
         deadline = time.monotonic() + 60
         while not any(x[1]["doing"] == "filling" for x in job.outputs()):
             assert time.monotonic() < deadline
@@ -292,15 +311,15 @@ def test_a_fill_that_is_cancelled_leaves_the_device_to_others(models, tmp_path, 
 @pytest.mark.slow
 def test_a_fill_that_nobody_waits_for_any_more_is_ended(models, tmp_path, photo, mask):
     with running(tmp_path / "served", "--models", models, "--workers", 1) as demo:
-        picture, hole = map(demo.give, wide_hole(tmp_path))
-        call = {"picture": picture, "mask": hole, "strategy": "full"}
+        picture, hole = map(demo.give, long_work(tmp_path))
+        call = {"picture": picture, "mask": hole}
         number = demo.ask("gradio_api/call/v2/fill", call).json["event_id"]
         with urllib.request.urlopen(f"{demo.url}gradio_api/call/fill/{number}") as stream:
             while b"filling" not in stream.readline():
                 pass
         started = time.perf_counter()  # the connection is closed
         demo.result("fill", picture=demo.give(photo), mask=demo.give(mask), **TINY)
-        assert time.perf_counter() - started < 15
+        assert time.perf_counter() - started < 10
 
 
 @pytest.mark.slow
@@ -308,8 +327,8 @@ def test_a_full_queue_and_what_has_expired_are_said(models, tmp_path, photo, mas
     flags = ("--models", models, "--workers", 1, "--queue", 1, "--keep", 2)
     with running(tmp_path / "served", *flags) as demo:
         old = demo.give(photo)
-        picture, hole = map(demo.give, wide_hole(tmp_path))
-        call = {"picture": picture, "mask": hole, "strategy": "full"}
+        picture, hole = map(demo.give, long_work(tmp_path))
+        call = {"picture": picture, "mask": hole}
         answers = [demo.ask("gradio_api/call/v2/fill", call) for _ in range(4)]
         assert answers[0].status == 200
         full = [answer for answer in answers if answer.status == 503]

@@ -238,7 +238,11 @@ def test_a_whole_picture_is_made_of_a_map(service, tmp_path):
 
 @pytest.mark.parametrize("view", ["attention", "gates"])
 def test_what_a_network_looks_at_is_a_picture(service, tmp_path, view):
-    sheet = pixels(service.look(view, given(tmp_path), TINY, Job()))
+    class Alone(Job):
+        def tell(self, share):
+            assert service.models.turns.waiting == 1  # what is recorded is of this job alone
+
+    sheet = pixels(service.look(view, given(tmp_path), TINY, Alone()))
     assert sheet.ndim == 3 and min(sheet.shape[:2]) > 100
     with pytest.raises(ConfigError, match="no view"):
         service.look("x-rays", given(tmp_path), TINY, Job())
@@ -271,10 +275,15 @@ def test_networks_that_were_used_longest_ago_make_room(models, tmp_path):
     for number in range(5):
         shutil.copy(models / "tiny.safetensors", models / f"copy{number}.safetensors")
     service = service_in(tmp_path / "store", models)
-    opened = [service.models.opened(f"copy{number}.safetensors") for number in range(5)]
-    assert all(network.seconds > 0 for network in opened)
-    assert service.models.opened("copy4.safetensors").seconds == 0
-    assert service.models.opened("copy0.safetensors").seconds > 0  # it had to go
+
+    def fresh(number):
+        return service.models.opened(f"copy{number}.safetensors").seconds > 0
+
+    assert [fresh(number) for number in range(4)] == [True] * 4
+    assert not fresh(0)  # used again
+    assert fresh(4)
+    assert [fresh(number) for number in (4, 0, 3, 2)] == [False] * 4
+    assert fresh(1)  # it had to go
     for number in range(5):
         (models / f"copy{number}.safetensors").unlink()
 
