@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--fills", type=int, default=200, help="after the warm-up (default: 200)")
     parser.add_argument("--clients", type=int, default=8, help="at once (default: 8)")
-    parser.add_argument("--warm-up", type=int, default=40, help="fills before (default: 40)")
+    parser.add_argument("--warm-up", type=int, default=60, help="fills before (default: 60)")
     parser.add_argument("--workers", type=int, default=2, help="of the server (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     args = parser.parse_args(argv)
