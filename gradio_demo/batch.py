@@ -5,6 +5,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from core.errors import ConfigError, InpaintError
 from core.pipeline import Inpainter
 from gradio_demo.running import FILLING, READING, WRITING, Job
 from gradio_demo.service import Done, Order, Service
-from gradio_demo.unpack import unpack
+from gradio_demo.store import MOST_KEPT
+from gradio_demo.unpack import MOST_TOTAL, unpack
 
-PICTURES, RESULTS = "pictures", "results"
+PICTURES, RESULTS, MASKS = "pictures", "results", "masks"
 REPORT = "report.jsonl"
 """In the zip of the results: a line of JSON for each picture."""
 
@@ -34,31 +36,41 @@ def fill_batch(
     Raises InpaintError where nothing can be done; what is wrong with one picture is in the report.
     """
     job.at(READING)
-    folder = service.store.new_folder()
-    pictures, results = folder / PICTURES, folder / RESULTS
-    for path in (pictures, results):
-        path.mkdir()
-    unpack(files, pictures, service.store.limits)
-    source = _masks(service, masks, pictures, folder / "masks")
-    network = service.models.opened(order.network, order.backend)
-    guides = _guides(network.contract, pictures)
-    jobs = list(pair_folder(pictures, source, results, guides=guides))
-    inpainter = Inpainter(network.backend, order.options, job.tell)
-    job.at(FILLING)
-    lines = [_plain(service, line, folder) for line in _lines(service, inpainter, jobs, job)]
-    job.at(WRITING)
-    path = _packed(folder / "filled.zip", results, lines)
-    for rest in (pictures, results, folder / "masks"):
-        shutil.rmtree(rest, ignore_errors=True)
+    with _folder(service) as folder:
+        pictures, results = folder / PICTURES, folder / RESULTS
+        unpack(files, pictures, service.store.limits)
+        source = _masks(service, masks, pictures, folder / MASKS)
+        network = service.models.opened(order.network, order.backend)
+        guides = _guides(network.contract, pictures)
+        jobs = list(pair_folder(pictures, source, results, guides=guides))
+        inpainter = Inpainter(network.backend, order.options, job.tell)
+        job.at(FILLING)
+        lines = [_plain(service, line, folder) for line in _lines(service, inpainter, jobs, job)]
+        job.at(WRITING)
+        path = _packed(folder / "filled.zip", results, lines)
     done = sum(line["status"] == "done" for line in lines)
     facts = {"network": network.name, "runs_on": network.runs_on}
     return Done(path, {**facts, "done": done, "failed": len(lines) - done, "lines": lines})
 
 
+@contextmanager
+def _folder(service: Service) -> Iterator[Path]:
+    """A folder to work in; afterwards, failed or not, only the zip of the results is left."""
+    most = MOST_TOTAL * service.store.limits.bytes
+    folder = service.store.new_folder(min(most, MOST_KEPT // 4))
+    parts = [folder / name for name in (PICTURES, RESULTS, MASKS)]
+    for part in parts:
+        part.mkdir()
+    try:
+        yield folder
+    finally:  # at once: a small zip can hold a lot
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+
+
 def _masks(service: Service, masks: Sequence[Path], pictures: Path, folder: Path) -> MaskSource:
     """Where the masks come from."""
     if masks:
-        folder.mkdir()
         names = unpack(masks, folder, service.store.limits)
         single = len(names) == 1 and not _serves_one(pictures, folder / names[0])
         return MaskSource(path=folder / names[0] if single else folder)

@@ -7,18 +7,11 @@ takes bodies of any size, and has routes that this page has no use for. ASGI, he
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 
+from gradio_demo.asgi import App, Message, Receive, Refused, Scope, Send
 from gradio_demo.store import MIB, Store
-from gradio_demo.unpack import MOST_TOTAL
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from gradio_demo.uploads import Upload, too_large
 
 API = "/gradio_api/"
 FILE, UPLOAD = API + "file=", API + "upload"
@@ -37,6 +30,8 @@ BELOW = (
 """What may be asked for with all that is below it."""
 MOST_JSON = MIB
 """Bytes of a request that uploads no file."""
+MOST_QUERY = 4000
+"""Bytes of what comes after "?"; Gradio keeps some of it."""
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -53,20 +48,14 @@ HEADERS = {
             "worker-src 'self' blob:",
             "object-src 'none'",
             "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
         )
     ),
 }
 BROKEN = "this request could not be understood, or something failed here; see the tab API"
 
 log = logging.getLogger("gatefill")
-
-
-class Refused(Exception):
-    """A request that goes no further."""
-
-    def __init__(self, status: int, text: str):
-        super().__init__(text)
-        self.status = status
 
 
 class Guard:
@@ -99,12 +88,14 @@ class Guard:
         path = str(scope["path"])
         if path.rstrip("/") not in EXACT and path != "/" and not path.startswith(BELOW):
             raise Refused(404, "there is nothing at this address; the page is at /")
+        if len(scope.get("query_string", b"")) > MOST_QUERY:
+            raise Refused(414, "this address is too long; the page is at /")
         if path.startswith(FILE):
             self._check_file(path.removeprefix(FILE))
         if scope["method"] not in ("POST", "PUT", "PATCH"):
             return receive
         if path.rstrip("/") == UPLOAD:
-            return await self._upload(scope, receive)
+            return await Upload(scope, receive, self.store).begin()
         return _replayed(_check_body(await _whole(receive)))
 
     def _check_file(self, name: str) -> None:
@@ -112,27 +103,6 @@ class Guard:
         inside = "\0" not in name and "://" not in name
         if not inside or not Path(name).resolve().is_relative_to(self.store.root):
             raise Refused(403, "this is no file of the page; it may not be fetched")
-
-    async def _upload(self, scope: Scope, receive: Receive) -> Receive:
-        """Count what is uploaded at once; a file by itself Gradio limits."""
-        most = MOST_TOTAL * self.store.limits.bytes + MIB
-        text = dict(scope["headers"]).get(b"content-length", b"0")
-        length = int(text) if text.isdigit() else 0
-        if length > most:
-            raise Refused(413, _too_large(most))
-        if not await asyncio.to_thread(self.store.room_for, length):
-            raise Refused(507, "there is no room for more files just now; try again later")
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise Refused(413, _too_large(most))
-            return message
-
-        return counted
 
 
 class _Answer:
@@ -171,17 +141,18 @@ async def _whole(receive: Receive) -> bytes:
         size += len(parts[-1])
         more = bool(message.get("more_body"))
         if size > MOST_JSON:
-            raise Refused(413, _too_large(MOST_JSON) + "; upload files, and name them here")
+            raise Refused(413, too_large(MOST_JSON) + "; upload files, and name them here")
     return b"".join(parts)
 
 
 def _check_body(body: bytes) -> bytes:
     """The body. Raises Refused where a file in it is an address of the net.
 
-    What is no JSON at all is passed on: forms are not, and for the rest Gradio has words.
+    What is no JSON at all is passed on: forms are not, and for the rest Gradio has words. It reads
+    what `json` reads, UTF-16 and a mark at the beginning included.
     """
     try:
-        left = [json.loads(body)] if body.lstrip()[:1] in (b"{", b"[") else []
+        left = [json.loads(body)]
     except ValueError:
         return body
     except RecursionError:
@@ -210,7 +181,3 @@ def _replayed(body: bytes) -> Receive:
         raise AssertionError("nothing wakes it")
 
     return receive
-
-
-def _too_large(most: int) -> str:
-    return f"the request is too large; up to {most / MIB:.0f} MiB are taken at once"

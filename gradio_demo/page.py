@@ -79,7 +79,10 @@ async def unfit(request: Any, problem: Exception) -> JSONResponse:
 
 
 def _error(text: str) -> gr.Error:
-    return gr.Error(_short(text[:1].upper() + text[1:]), print_exception=False)
+    first = text.split(maxsplit=1)[:1]
+    if first and first[0].isalpha():  # or it is a name, which stays as it is
+        text = text[0].upper() + text[1:]
+    return gr.Error(_short(text), print_exception=False)
 
 
 def _short(text: str) -> str:

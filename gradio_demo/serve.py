@@ -1,5 +1,6 @@
 """The service in its process: made of the flags, launched, ended by a signal."""
 
+import logging
 import os
 import signal
 import sys
@@ -49,7 +50,7 @@ def serve(settings: Settings) -> None:
             while not end.wait(0.5):  # so that signals are seen on Windows too
                 pass
         finally:
-            page.close(verbose=False)
+            _end(page)
 
 
 @contextmanager
@@ -76,6 +77,7 @@ def _launch(settings: Settings, service: Service) -> Any:
     from gradio_demo.app import build_app, looks
     from gradio_demo.guard import Guard
     from gradio_demo.page import unfit
+    from gradio_demo.strangers import Strangers
 
     page: gr.Blocks = build_app(service, settings.url)
     # Requests that skip the queue would skip its bounds.
@@ -89,7 +91,10 @@ def _launch(settings: Settings, service: Service) -> Any:
             share=settings.share,
             max_file_size=settings.max_bytes,
             app_kwargs={
-                "middleware": [Middleware(Guard, store=service.store)],
+                "middleware": [
+                    Middleware(Guard, store=service.store),
+                    Middleware(Strangers, names=settings.hosts),
+                ],
                 "exception_handlers": {RequestValidationError: unfit},
                 "docs_url": None, "redoc_url": None,
             },
@@ -109,6 +114,13 @@ def _launch(settings: Settings, service: Service) -> Any:
             "--share out"
         )
     return page
+
+
+def _end(page: Any) -> None:
+    """Close the page at once. Whoever still listens is cut off, of which Uvicorn would complain."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    page.server.force_exit = True
+    page.close(verbose=False)
 
 
 def _say(settings: Settings, page: Any) -> None:

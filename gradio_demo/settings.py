@@ -24,6 +24,9 @@ class Settings:
         "127.0.0.1", "address to listen at; 0.0.0.0 = everybody who reaches this machine"
     )
     port: int = flag(7860, "where to listen")
+    names: str = flag(
+        "", "hosts, with commas between, by which others reach it, as that of a proxy"
+    )
     auth: str = flag("", "USER:PASSWORD that visitors need")
     share: bool = flag(False, "a public address by way of Gradio's servers")
     models: Path | None = flag(None, "folder of your own networks, beside the bundled ones")
@@ -63,6 +66,14 @@ class Settings:
     def is_open(self) -> bool:
         """Whether others than this machine may come without a password."""
         return not self.auth and (self.share or self.host not in LOOPBACK)
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """By which the page may be asked for; None = by any."""
+        named = {name.strip().lower() for name in self.names.split(",") if name.strip()}
+        if self.share or (self.host not in LOOPBACK and not named):
+            return None
+        return frozenset({*LOOPBACK, self.host.lower(), *named})
 
     @property
     def url(self) -> str:

@@ -45,8 +45,13 @@ class Store:
         self.root, self.keep, self.limits = root.resolve(), keep, limits
         self._end = threading.Event()
 
-    def new_folder(self) -> Path:
-        """An empty folder whose name nobody can guess."""
+    def new_folder(self, size: int = 0) -> Path:
+        """An empty folder whose name nobody can guess, for files of `size` bytes.
+
+        Raises ConfigError where there is no room for them.
+        """
+        if not self.room_for(size):
+            raise ConfigError("there is no room for more files just now; try again later")
         path = self.root / RESULTS / secrets.token_hex(16)
         path.mkdir(parents=True)
         return path
@@ -99,7 +104,9 @@ class Store:
         found = sorted((facts.st_mtime, facts.st_size, path) for path, facts in self._files())
         total, now, count = sum(size for _, size, _ in found), time.time(), 0
         for modified, size, path in found:
-            old = now - modified > self.keep
+            # What lies in no folder is coming in, or came in part when somebody went away.
+            keep = min(self.keep, SAFE) if path.parent == self.root else self.keep
+            old = now - modified > keep
             crowded = total > MOST_KEPT and now - modified > SAFE
             if old or crowded:
                 with suppress(OSError):  # on Windows while somebody reads it: next time

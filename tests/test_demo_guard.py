@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 from demos import picture_file, service_in
 
+from benchmarks.demo_client import BOUNDARY, form
 from core.backends import RUNTIMES
 from core.errors import ConfigError
 from gradio_demo.guard import MOST_JSON, Guard
@@ -24,7 +25,10 @@ def store(tmp_path):
 # ---- the guard ----
 
 
-def ask(store, path, body=b"", method="GET", **headers):
+FORM = {"content_type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def ask(store, path, body=b"", method="GET", query=b"", **headers):
     """Status and text of an answer by an application that answers everything with its body."""
     sent = []
 
@@ -41,7 +45,7 @@ def ask(store, path, body=b"", method="GET", **headers):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "method": method}
+    scope = {"type": "http", "path": path, "method": method, "query_string": query}
     scope["headers"] = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
     asyncio.run(Guard(app, store)(scope, receive, send))
     names = {name for name, _ in sent[0]["headers"]}
@@ -88,8 +92,10 @@ def test_only_files_of_the_store_may_be_fetched(store, tmp_path):
     ],
 )
 def test_files_that_are_addresses_are_refused(store, data):
-    status, text = ask(store, "/gradio_api/queue/join", json.dumps(data).encode(), "POST")
-    assert status == 422 and "cannot be an address of the net" in text
+    for code in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be"):
+        body = json.dumps(data).encode(code)  # all of which are JSON to whoever reads it
+        status, text = ask(store, "/gradio_api/queue/join", body, "POST")
+        assert status == 422 and "cannot be an address of the net" in text
 
 
 def test_bodies_are_passed_on_as_they_are_and_large_ones_refused(store):
@@ -103,12 +109,66 @@ def test_bodies_are_passed_on_as_they_are_and_large_ones_refused(store):
 
 def test_uploads_are_bounded_by_what_they_say_and_by_what_they_are(store, monkeypatch):
     path = "/gradio_api/upload"
-    assert ask(store, path, b"x" * 1000, "POST", content_length="1000")[0] == 200
-    assert ask(store, path, b"", "POST", content_length=str(10**9))[0] == 413
-    assert ask(store, path, b"x" * 3_000_000, "POST")[0] == 413
+    small, large = form("a.png", b"x" * 1000), form("a.png", b"x" * 3_000_000)
+    assert ask(store, path, small, "POST", **FORM, content_length="1000") == (200, small.decode())
+    assert ask(store, path, b"", "POST", **FORM, content_length=str(10**9))[0] == 413
+    assert ask(store, path, large, "POST", **FORM)[0] == 413
     monkeypatch.setattr("gradio_demo.store.MOST_KEPT", 999)
-    status, text = ask(store, path, b"x" * 1000, "POST", content_length="1000")
+    status, text = ask(store, path, small, "POST", **FORM, content_length="1000")
     assert status == 507 and "no room" in text
+
+
+def test_room_is_looked_for_again_while_an_upload_comes(store, monkeypatch):
+    """Several at once, or one that does not state its length, fill the disk otherwise."""
+    monkeypatch.setattr("gradio_demo.uploads.STRIDE", 1000)
+    monkeypatch.setattr("gradio_demo.store.MOST_KEPT", 1500)
+    assert ask(store, "/gradio_api/upload", form("a.png", b"x" * 900), "POST", **FORM)[0] == 200
+    picture_file(store.root / "abc" / "photo.png")
+    status, text = ask(store, "/gradio_api/upload", form("a.png", b"x" * 1100), "POST", **FORM)
+    assert status == 507 and "no room" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (form("a.png", b"x").replace(b'; filename="a.png"', b""), FORM, "files alone"),
+        (form("a.png", b"x").replace(b"filename", b"filenames"), FORM, "files alone"),
+        (form("a.png", b"x").replace(b"Content-Disp", b"Content-Dist"), FORM, "files alone"),
+        (b"no form", FORM, "no form that can be read"),
+        (form("a.png", b"x"), {"content_type": "multipart/form-data"}, "multipart/form-data"),
+        (form("a.png", b"x"), {"content_type": "text/plain"}, "multipart/form-data"),
+        (form("a.png", b"x"), {}, "multipart/form-data"),
+    ],
+)
+def test_an_upload_is_a_form_of_files_and_nothing_else(store, body, kind, words):
+    """Gradio holds what is no file in memory, whatever its size."""
+    status, text = ask(store, "/gradio_api/upload", body, "POST", **kind)
+    assert status == 400 and words in text
+
+
+def test_an_upload_that_is_cut_off_leaves_no_trace_in_the_log(store, caplog):
+    sent = []
+
+    async def app(scope, receive, send):
+        while True:
+            await receive()
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    head = [(b"content-type", FORM["content_type"].encode())]
+    scope = {"type": "http", "path": "/gradio_api/upload", "method": "POST", "headers": head}
+    asyncio.run(Guard(app, store)(scope, receive, send))
+    assert sent[0]["status"] == 400 and not caplog.text
+
+
+def test_addresses_that_are_too_long_are_refused(store):
+    """Gradio keeps the names of uploads."""
+    assert ask(store, "/config", query=b"a" * 4000)[0] == 200
+    assert ask(store, "/config", query=b"a" * 4001)[0] == 414
 
 
 def test_a_failure_is_one_sentence_without_a_trace(store, caplog):

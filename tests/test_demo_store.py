@@ -86,6 +86,27 @@ def test_the_oldest_go_first_where_there_is_too_much(store, monkeypatch):
     assert store.room_for(0) is False
 
 
+def test_what_came_in_part_goes_sooner(store):
+    """Whoever uploads may go away; what is complete lies in a folder of its own."""
+    store.keep = 10_000
+    part, whole = store.root / "tmpabc", picture_file(store.root / "abc" / "photo.png")
+    part.write_bytes(b"x")
+    assert store.sweep() == 0  # it may still be coming
+    for path in (part, whole):
+        os.utime(path, (time.time() - 601,) * 2)
+    assert store.sweep() == 1 and whole.is_file() and not part.exists()
+
+
+def test_nothing_is_made_where_there_is_no_room(store, monkeypatch):
+    assert store.new_folder(1000).is_dir()
+    monkeypatch.setattr("gradio_demo.store.MOST_KEPT", 999)
+    with pytest.raises(ConfigError, match="no room for more files"):
+        store.new_folder(1000)
+    monkeypatch.setattr("gradio_demo.store.LEAST_FREE", 2**60)
+    with pytest.raises(ConfigError, match="no room for more files"):
+        store.new_folder()
+
+
 def test_no_message_names_a_folder(store):
     for text, plain in (
         (f"{store.root}/0f3a/my photo.png is damaged", "my photo.png is damaged"),
@@ -309,3 +330,11 @@ def test_an_error_in_the_report_names_no_folder_of_the_machine(service, tmp_path
 def test_masks_alone_are_no_batch(service, tmp_path):
     with pytest.raises(ConfigError, match="all of these files are masks or guides"):
         fill_batch(service, [mask_file(tmp_path / "a.mask.png")], [], TINY, Job())
+    assert not list(service.store.root.rglob("*.*"))  # a small zip can hold a lot
+
+
+def test_a_batch_is_not_begun_where_there_is_no_room(service, tmp_path, monkeypatch):
+    most = 16 * service.store.limits.bytes
+    monkeypatch.setattr("gradio_demo.store.MOST_KEPT", most - 1)
+    with pytest.raises(ConfigError, match="no room for more files"):
+        fill_batch(service, [picture_file(tmp_path / "a.png")], [], TINY, Job())
