@@ -11,6 +11,7 @@ words, and a server that is down. Counts are printed; the exit code is 1 where a
 """
 
 import argparse
+import functools
 import http.client
 import re
 import sys
@@ -26,7 +27,8 @@ from benchmarks.demo_client import ROOT, Answer, Client, Server, served
 from benchmarks.demo_junk import Junk, Request, bad_files
 
 CALLS = ("fill", "sketch", "semantic")
-KINDS = (*CALLS, "page", "upload", "fetch", "other")
+FUNCTION = "gradio_api/component_server/"
+KINDS = (*CALLS, "page", "preview", "upload", "fetch", "other")
 TRACE = re.compile(r"Traceback \(most recent|File \"[^\"]+\", line \d+|" + re.escape(str(ROOT)))
 MOST_WORDS = 2000
 """Characters of an error."""
@@ -101,6 +103,8 @@ def attempt(client: Client, kind: str, junk: Junk, functions: dict[int, int]) ->
             answer = client.call(kind, junk.call(kind))
         elif kind == "page":
             answer = event(client, junk.event(functions))
+        elif kind == "preview":
+            answer = client.ask(FUNCTION, junk.preview(scripts_of(client)))
         else:
             answer = plain(client, getattr(junk, kind)())
     except (OSError, http.client.HTTPException, ValueError, LookupError) as problem:
@@ -138,6 +142,8 @@ def judged(answer: Answer) -> tuple[str, str]:
 
 def error_of(answer: Answer) -> str | None:
     """The words of an error; None where the answer is none."""
+    if answer.status == 200 and answer.text.startswith('{"error":'):
+        return str(answer.json["error"])
     if answer.status >= 400:
         text = answer.text
         return "" if answer.status == 500 and not text.startswith("{") else text or "(no body)"
@@ -153,6 +159,13 @@ def error_of(answer: Answer) -> str | None:
 def functions_of(client: Client) -> dict[int, int]:
     """The events of the page: their numbers, and how many values each takes."""
     return {x["id"]: len(x["inputs"]) for x in client.ask("config").json["dependencies"]}
+
+
+@functools.cache
+def scripts_of(client: Client) -> list[tuple[int, str]]:
+    """What the page's own scripts call beside the queue: number of the component, and name."""
+    parts = client.ask("config").json["components"]
+    return [(x["id"], name) for x in parts for name in x["props"].get("server_fns") or ()]
 
 
 def is_up(server: Server) -> bool:

@@ -76,7 +76,7 @@ class Junk:
 
     def file(self) -> Any:
         """What stands where a file is asked for."""
-        path = self.random.choice([*FOREIGN, *self.files, *self.files])
+        path = self.file_name()
         given = {"path": path, "meta": self.random.choice(METAS)}
         more = {"url": self.random.choice(FOREIGN), "size": -1, "is_stream": True, "mime_type": 7}
         extra = self.random.sample(list(more), self.random.randrange(3))
@@ -104,6 +104,19 @@ class Junk:
         if self.random.random() < 0.1:
             body["data"] = self.value()
         return body
+
+    def preview(self, functions: list[tuple[int, str]]) -> dict[str, Any]:
+        """A call of a function of the page beside its queue; functions: component and name."""
+        number, name = self.random.choice(functions)
+        body = {"session_hash": "a", "component_id": number, "fn_name": name}
+        body["data"] = self.value() if self.random.random() < 0.3 else self.file_name()
+        if self.random.random() < 0.3:
+            body[self.random.choice(list(body))] = self.value()
+        return body
+
+    def file_name(self) -> str:
+        """Of a file that nobody uploaded, or that is none of pictures."""
+        return self.random.choice([*FOREIGN, *self.files, *self.files])
 
     def upload(self) -> Request:
         """A form that is none, or names that lead elsewhere."""
@@ -160,6 +173,9 @@ def bad_files() -> dict[str, bytes]:
         "cut.zip": _zip({"a.png": picture})[:-10],
         "noise.webp": b"RIFF\x10\x00\x00\x00WEBPVP8 " + bytes(range(64)),
         "good.png": picture,
+        "cut.tif": _tiff(64, 64)[:60],
+        "huge.tif": _tiff(2**16, 2**16),
+        "good.tif": _tiff(8, 8),
     }
 
 
@@ -173,6 +189,14 @@ def _png(width: int, height: int, rows: int | None = None) -> bytes:
         for name, data in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _tiff(width: int, height: int) -> bytes:
+    """Grey, of 64 pixels at most, whatever it says of itself."""
+    tags = ((256, width), (257, height), (258, 8), (262, 1), (273, 110), (278, height), (279, 64))
+    entries = (struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
+    return head.ljust(110, b"\0") + b"\x80" * 64
 
 
 def _zip(members: dict[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 InpaintError
 +-- ConfigError    a setting that cannot work
 +-- ImageError     a picture or mask file that is missing, damaged or unsuited
+|   +-- FormatError    a file that is no picture, or of a kind that is not read
 +-- ShapeError     sizes or channels that do not fit
 +-- WeightsError   a weights file that is missing, damaged, too new or of another architecture
 +-- BackendError   a runtime or device that is absent or refuses
@@ -22,6 +23,10 @@ class ConfigError(InpaintError):
 
 class ImageError(InpaintError):
     """A picture or mask file that is missing, damaged or unsuited."""
+
+
+class FormatError(ImageError):
+    """A file that is no picture, or of a kind that is not read."""
 
 
 class ShapeError(InpaintError):

@@ -8,13 +8,14 @@ import gradio as gr
 from gradio_demo.about_tab import AboutTab
 from gradio_demo.api_tab import ApiTab
 from gradio_demo.batch_tab import BatchTab
+from gradio_demo.canvas import LayerCanvas
 from gradio_demo.compare_tab import CompareTab
 from gradio_demo.edit_tab import EditTab
 from gradio_demo.page import Page, words
 from gradio_demo.service import Service
 
 TITLE = "Gatefill"
-STYLES = Path(__file__).with_name("page.css")
+STYLES = [Path(__file__).with_name(name) for name in ("page.css", "tabs.css")]
 
 
 def build_app(service: Service, url: str = "http://127.0.0.1:7860/") -> gr.Blocks:
@@ -37,9 +38,15 @@ def build_app(service: Service, url: str = "http://127.0.0.1:7860/") -> gr.Block
     return page
 
 
+def functions_of(page: gr.Blocks) -> set[tuple[int, str]]:
+    """Number of the component and name of each function that the editor's script calls."""
+    editors = (block for block in page.blocks.values() if isinstance(block, LayerCanvas))
+    return {(editor._id, function.__name__) for editor in editors for function in editor.server_fns}
+
+
 def looks() -> dict[str, Any]:
     """What `launch` is told of fonts, colours and languages; nothing is fetched from elsewhere."""
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
-    return {"theme": theme, "css_paths": [STYLES], "i18n": words()}
+    return {"theme": theme, "css_paths": STYLES, "i18n": words()}

@@ -40,7 +40,10 @@ class EditTab:
         self.service, self.t = service, t
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
-                self.canvas = LayerCanvas(self.empty(), elem_id="editor", label=t("editor"))
+                self.canvas = LayerCanvas(
+                    self.empty(), elem_id="editor", label=t("editor"),
+                    server_functions=[service.previews.function()],
+                )  # fmt: skip
             with gr.Column(scale=1, min_width=280):
                 self.sample = gr.Dropdown(
                     sample_names(), value=None, label=t("sample"), info=t("sample_info"),

@@ -7,17 +7,19 @@ takes bodies of any size, and has routes that this page has no use for. ASGI, he
 import asyncio
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
-from gradio_demo.asgi import App, Message, Receive, Refused, Scope, Send
+from gradio_demo.asgi import App, Message, Receive, Refused, Scope, Send, header
 from gradio_demo.store import MIB, Store
 from gradio_demo.uploads import Upload, too_large
 
 API = "/gradio_api/"
-FILE, UPLOAD = API + "file=", API + "upload"
+FILE, UPLOAD, FUNCTION = API + "file=", API + "upload", API + "component_server"
 EXACT = {
     *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/pwa_icon"),
     *("/login", "/logout", "/user", "/token", "/app_id", "/login_check", UPLOAD),
+    FUNCTION,
     *(API + name for name in ("info", "openapi.json", "startup-events", "theme.css", "cancel")),
     *(API + name for name in ("reset", "upload_progress", "app_id", "user")),
     *(API + name for name in ("queue/join", "queue/data", "queue/status", "login_check", "token")),
@@ -30,6 +32,8 @@ BELOW = (
 """What may be asked for with all that is below it."""
 MOST_JSON = MIB
 """Bytes of a request that uploads no file."""
+MOST_SESSION = 100
+"""Characters of the name that a page gives itself."""
 MOST_QUERY = 4000
 """Bytes of what comes after "?"; Gradio keeps some of it."""
 HEADERS = {
@@ -59,10 +63,14 @@ log = logging.getLogger("gatefill")
 
 
 class Guard:
-    """Middleware round the whole application; store: the files that may be fetched."""
+    """Middleware round the whole application.
 
-    def __init__(self, app: App, store: Store):
-        self.app, self.store = app, store
+    store: the files that may be fetched; functions: number of a component and name, of those that
+    its script in the browser calls beside the queue.
+    """
+
+    def __init__(self, app: App, store: Store, functions: Collection[tuple[int, str]] = ()):
+        self.app, self.store, self.functions = app, store, functions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with one sentence."""
@@ -96,13 +104,29 @@ class Guard:
             return receive
         if path.rstrip("/") == UPLOAD:
             return await Upload(scope, receive, self.store).begin()
-        return _replayed(_check_body(await _whole(receive)))
+        body = _check_body(await _whole(receive))
+        if path.rstrip("/") == FUNCTION:
+            self._check_function(scope, body)
+        return _replayed(body)
 
     def _check_file(self, name: str) -> None:
         """Raise Refused for anything but a file below the folder of the store."""
         inside = "\0" not in name and "://" not in name
         if not inside or not Path(name).resolve().is_relative_to(self.store.root):
             raise Refused(403, "this is no file of the page; it may not be fetched")
+
+    def _check_function(self, scope: Scope, body: bytes) -> None:
+        """Raise Refused for a call of anything but one of `functions`, or by a form."""
+        form = header(scope, "content-type").startswith("multipart/")
+        try:
+            call = json.loads(body)
+        except ValueError:
+            call = None
+        call = call if isinstance(call, dict) else {}
+        asked, session = (call.get("component_id"), call.get("fn_name")), call.get("session_hash")
+        named = isinstance(session, str) and len(session) <= MOST_SESSION
+        if form or not named or asked not in list(self.functions):
+            raise Refused(404, "this page has no such function; see the tab API")
 
 
 class _Answer:

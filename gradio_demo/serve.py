@@ -59,12 +59,12 @@ def _service(settings: Settings, models: Models) -> Iterator[Service]:
     limits = Limits(pixels=settings.max_pixels, bytes=settings.max_bytes)
     root = Path(tempfile.mkdtemp(prefix="gatefill-demo-"))
     store = Store(root, keep=settings.keep, limits=limits)
-    workers = Workers(settings.workers)
+    service = Service(models, store, Workers(settings.workers))
     store.keep_swept()
     try:
-        yield Service(models, store, workers)
+        yield service
     finally:
-        workers.close()
+        service.close()
         store.close()
 
 
@@ -74,7 +74,7 @@ def _launch(settings: Settings, service: Service) -> Any:
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
-    from gradio_demo.app import build_app, looks
+    from gradio_demo.app import build_app, functions_of, looks
     from gradio_demo.guard import Guard
     from gradio_demo.page import unfit
     from gradio_demo.strangers import Strangers
@@ -82,6 +82,7 @@ def _launch(settings: Settings, service: Service) -> Any:
     page: gr.Blocks = build_app(service, settings.url)
     # Requests that skip the queue would skip its bounds.
     page.queue(max_size=settings.queue, default_concurrency_limit=settings.workers, api_open=False)
+    guard = Middleware(Guard, store=service.store, functions=functions_of(page))
     try:
         page.launch(
             **looks(),
@@ -91,10 +92,7 @@ def _launch(settings: Settings, service: Service) -> Any:
             share=settings.share,
             max_file_size=settings.max_bytes,
             app_kwargs={
-                "middleware": [
-                    Middleware(Guard, store=service.store),
-                    Middleware(Strangers, names=settings.hosts),
-                ],
+                "middleware": [guard, Middleware(Strangers, names=settings.hosts)],
                 "exception_handlers": {RequestValidationError: unfit},
                 "docs_url": None, "redoc_url": None,
             },

@@ -22,6 +22,7 @@ from core.pipeline import Inpainter
 from core.sketch.draw import WORK_SIZE, Drawer, draw_lines, open_drawer
 from core.views import attention_sheet, gates_sheet
 from gradio_demo.models import Models, Opened, labels_port
+from gradio_demo.previews import Previews
 from gradio_demo.running import FILLING, READING, WRITING, Job, Workers
 from gradio_demo.sources import SEMANTIC, Source
 from gradio_demo.store import Store, result_name
@@ -59,7 +60,13 @@ class Service:
 
     def __init__(self, models: Models, store: Store, workers: Workers):
         self.models, self.store, self.workers = models, store, workers
+        self.previews = Previews(store)
         self._drawers: dict[str, Drawer] = {}
+
+    def close(self) -> None:
+        """End all that is being done and wait for it."""
+        self.previews.close()
+        self.workers.close()
 
     def fill(self, source: Source, order: Order, job: Job) -> Done:
         """Fill the hole of a picture; the result is of its format, size and metadata."""

@@ -78,6 +78,7 @@ class Demo(Client):
     def __init__(self, server: Server):
         super().__init__(server.client.port)
         self.server = server
+        self.models: Path | None = None
 
     def log(self) -> str:
         return self.server.log

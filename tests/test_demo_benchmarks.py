@@ -34,6 +34,8 @@ def test_growth_and_quantiles_by_hand():
         (500, "Internal Server Error", "wrong"),
         (500, '{"detail": "something failed"}', REFUSED),
         (200, '{"msg":"process_completed","output":{"error":"No"},"success":false}', REFUSED),
+        (200, '{"error":"No","picture":true}', REFUSED),
+        (200, '{"error":"","picture":true}', "wrong"),
         (200, '{"msg":"process_completed","output":{"error":null},"success":false}', "wrong"),
         (200, '{"msg":"process_completed","output":{"data":[]},"success":true}', ACCEPTED),
         (400, "Traceback (most recent call last):", "wrong"),

@@ -177,7 +177,7 @@ def test_what_goes_wrong_is_said_and_nothing_is_lost(here, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     here.page.set_input_files(".gf-open-file", tmp_path / "notes.txt")
     here.wait(error="notPicture")
-    assert here.said().startswith("notes.txt is no picture that this browser can show")
+    assert here.said().startswith("notes.txt is no picture that can be read here")
     Image.new("1", (70_000, 2)).save(tmp_path / "wide.png")
     here.page.set_input_files(".gf-open-file", tmp_path / "wide.png")
     here.wait(error="tooLarge")

@@ -28,7 +28,7 @@ def store(tmp_path):
 FORM = {"content_type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
-def ask(store, path, body=b"", method="GET", query=b"", **headers):
+def ask(store, path, body=b"", method="GET", query=b"", functions=(), **headers):
     """Status and text of an answer by an application that answers everything with its body."""
     sent = []
 
@@ -47,7 +47,7 @@ def ask(store, path, body=b"", method="GET", query=b"", **headers):
 
     scope = {"type": "http", "path": path, "method": method, "query_string": query}
     scope["headers"] = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
-    asyncio.run(Guard(app, store)(scope, receive, send))
+    asyncio.run(Guard(app, store, functions)(scope, receive, send))
     names = {name for name, _ in sent[0]["headers"]}
     assert {b"content-security-policy", b"x-content-type-options"} <= names
     return sent[0]["status"], sent[1]["body"].decode()
@@ -61,7 +61,7 @@ def test_what_the_page_needs_is_let_through(store, path):
 @pytest.mark.parametrize(
     "path",
     ["/gradio_api/proxy=http://a/b", "/monitoring", "/gradio_api/vibe-edit", "/docs", "/dev/reload",
-     "/gradio_api/deep_link", "/gradio_api/component_server", "/gradio_api", "/nothing"],
+     "/gradio_api/deep_link", "/gradio_api", "/nothing"],
 )  # fmt: skip
 def test_whatever_else_gradio_has_is_not_there(store, path):
     assert ask(store, path)[0] == 404
@@ -105,6 +105,29 @@ def test_bodies_are_passed_on_as_they_are_and_large_ones_refused(store):
     assert status == 413 and "upload files" in text
     status, text = ask(store, "/gradio_api/run/x", b"[" * 100_000, "POST")
     assert status in (200, 400)  # by the depth that this Python bears
+
+
+CALL = {"session_hash": "a", "component_id": 7, "fn_name": "preview", "data": "/a"}
+
+
+def test_of_functions_only_those_of_the_page_are_called_and_by_json(store):
+    path, functions = "/gradio_api/component_server", {(7, "preview")}
+    body = json.dumps(CALL).encode()
+    for end in ("", "/"):
+        assert ask(store, path + end, body, "POST", functions=functions) == (200, body.decode())
+    for other in (
+        {"component_id": 8}, {"component_id": [7]}, {"fn_name": "postprocess"}, {"fn_name": None},
+        {"session_hash": None}, {"session_hash": "a" * 101},
+    ):  # fmt: skip
+        bad = json.dumps(CALL | other).encode()
+        assert ask(store, path, bad, "POST", functions=functions)[0] == 404, other
+    for bad in (b"", b"[]", b"{", b"null", body[:-1]):
+        assert ask(store, path, bad, "POST", functions=functions)[0] == 404
+    status, text = ask(
+        store, path, body, "POST", functions=functions, content_type="multipart/form-data"
+    )
+    assert status == 404 and "no such function" in text
+    assert ask(store, path, body, "POST")[0] == 404  # another page may have none
 
 
 def test_uploads_are_bounded_by_what_they_say_and_by_what_they_are(store, monkeypatch):

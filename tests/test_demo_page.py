@@ -6,11 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from demos import ROOT, layer_file, mask_file, picture_file, pixels, running, write_models
-from editor_visits import DESKTOP, PHONE, SIZE, EditorVisit, inside
+from demos import layer_file, mask_file, picture_file, pixels
+from editor_visits import DESKTOP, PHONE, SIZE, inside
 from PIL import Image
 
-pytest_plugins = ("editor_fixtures",)
+pytest_plugins = ("editor_fixtures", "page_fixtures")
 pytest.importorskip("gradio", reason="Gradio is not installed")
 api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 expect = api.expect
@@ -26,86 +26,14 @@ WORDS = {
 }
 
 
-OF_GRADIO = "Method not implemented."
-"""What Gradio warns of itself when a file was uploaded by `gr.File`."""
-
-
-class PageVisit(EditorVisit):
-    """A visitor of the whole page."""
-
-    def _listen(self, message):
-        if message.text != OF_GRADIO:
-            super()._listen(message)
-
-    def load(self, query=""):
-        self.page.goto(self.address + query)
-        self.page.wait_for_selector(".gf-editor[data-layers^='mask']")
-        self.root = self.page.locator(".gf-editor")
-
-    def open(self, photo, size=SIZE):
-        """Open a photo of `size` (height, width)."""
-        self.page.set_input_files(".gf-open-file", photo)
-        self.wait(size=f"{size[1]}x{size[0]}", busy="false")
-
-    def pick(self, where, option):
-        """Choose of a dropdown."""
-        self.page.locator(f"#{where} input").click()
-        there = self.page.locator(f"#{where}").get_by_role("option", name=option, exact=True)
-        there.click()
-
-    def sample(self, name):
-        """Choose a sample, and wait until it is in the editor with its mask."""
-        with Image.open(ROOT / "samples" / f"{name}.jpg") as image:
-            width, height = image.size
-        self.pick("sample", name)
-        self.wait(size=f"{width}x{height}", busy="false")
-
-    def tab(self, name):
-        tab = self.page.get_by_role("tab", name=name, exact=True)
-        if not tab.count():  # there is no room for all of them
-            self.page.get_by_role("button", name="More tabs").click()
-            tab = self.page.locator(".overflow-dropdown button", has_text=name)
-        tab.click()
-
-    def status(self, where, text):
-        """Wait until the status says this."""
-        expect(self.page.locator(f"#{where}")).to_contain_text(text, timeout=WAIT)
-
-    def complaint(self, text):
-        """Wait for an error that says this, and put it away."""
-        toast = self.page.get_by_test_id("toast-body").filter(has_text=text)
-        expect(toast).to_be_visible(timeout=WAIT)
-        toast.get_by_test_id("toast-close").click()
-
-    def fill_now(self):
-        results = int(self.state("results"))
-        self.page.click("#fill")
-        self.wait(results=results + 1, showing="true", busy="false")
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    models = write_models(tmp_path_factory.mktemp("models"))
-    flags = ("--models", models, "--weights", models / "tiny.safetensors")
-    with running(tmp_path_factory.mktemp("served"), *flags) as found:
-        yield found
-        assert "Traceback" not in found.log(), found.log()
+@pytest.fixture
+def demo(page_demo):
+    return page_demo
 
 
 @pytest.fixture
-def visit(editor_browser, demo, tmp_path):
-    """Open the page as a new visitor; nothing may be complained of in the end."""
-    visits = []
-
-    def start(**screen):
-        context = editor_browser.new_context(**({"locale": "en-US"} | (screen or DESKTOP)))
-        visits.append(PageVisit(context, demo.url, tmp_path))
-        return visits[-1]
-
-    yield start
-    for one in visits:
-        one.context.close()
-        assert one.complaints == []
+def visit(page_visit):
+    return page_visit
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import FormatError, ImageError
 from .deep import deep_mode, is_deep, join_bytes, raw_mode, second_layout, set_layout
 from .exif import DAMAGE
 from .metadata import Metadata, read_metadata
@@ -105,7 +105,7 @@ def read_picture(path: Path, *, max_pixels: int = MOST_PIXELS) -> Picture:
     frames, or more than `max_pixels` pixels.
     """
     path = Path(path)
-    native = _read_file(path, max_pixels)
+    native = read_native(path, max_pixels)
     height, width = native.samples.shape[:2]
     pixels = torch.empty(1, 3, height, width)
     alpha = torch.empty(1, 1, height, width) if native.coding.alpha else None
@@ -117,7 +117,8 @@ def read_picture(path: Path, *, max_pixels: int = MOST_PIXELS) -> Picture:
     return Picture(pixels, alpha, native)
 
 
-def _read_file(path: Path, max_pixels: int) -> Native:
+def read_native(path: Path, max_pixels: int) -> Native:
+    """The samples of a picture file as they are. Raises ImageError as `read_picture`."""
     # A function of its own, so that Pillow's copy is gone before the floats come.
     with _explaining(path), _opened(path, max_pixels) as image:
         return _read_native(path, image)
@@ -137,7 +138,7 @@ def _explaining(path: Path) -> Iterator[None]:
     except PermissionError:
         raise ImageError(f"{path} may not be read; change its permissions") from None
     except UnidentifiedImageError:
-        raise ImageError(
+        raise FormatError(
             f"{path} is not a picture that can be read; needed is an undamaged file of one of "
             f"{', '.join(FORMATS)} with at most 16 bits per sample, or float gray"
         ) from None

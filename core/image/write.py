@@ -111,7 +111,7 @@ def write_picture(
     metadata = picture.native.metadata
     if MODES[coding.mode].family != MODES[picture.native.coding.mode].family:
         metadata = replace(metadata, icc_profile=None)  # it describes another kind of colour
-    with _writing(path) as part:
+    with writing(path) as part:
         _save(part, form, edit.blocks(coding), picture.size, coding, metadata)
 
 
@@ -136,7 +136,7 @@ def save_pixels(path: Path, pixels: Tensor, *, alpha: Tensor | None = None) -> N
         encode(planes[:, rows], None if opacity is None else opacity[rows], coding)
         for rows in row_blocks(height, width)
     )
-    with _writing(path) as part:
+    with writing(path) as part:
         _save(part, form, blocks, (height, width), coding, Metadata())
 
 
@@ -222,12 +222,12 @@ def _save(
         write_png(part, blocks, size, coding.mode, metadata)
     else:
         options = _options(form, coding, metadata) | _metadata_options(form, metadata)
-        _canvas(blocks, size, coding).save(part, form, **options)
+        canvas_of(blocks, size, coding).save(part, form, **options)
 
 
-def _canvas(blocks: Iterator[Array], size: tuple[int, int], coding: Coding) -> Image.Image:
-    height, width = size
-    canvas = Image.new(coding.mode, (width, height))
+def canvas_of(blocks: Iterator[Array], size: tuple[int, int], coding: Coding) -> Image.Image:
+    """Blocks of rows -> Pillow's picture of `size` (height, width)."""
+    canvas, width = Image.new(coding.mode, size[::-1]), size[1]
     if coding.palette is not None:
         canvas.putpalette(coding.palette[:, :3].tobytes())
     top = 0
@@ -261,7 +261,7 @@ def _metadata_options(form: str, metadata: Metadata) -> dict[str, Any]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place at the end; failures become ImageErrors."""
     if path.is_dir():
         raise ImageError(f"{path} is a folder; name a file in it")

@@ -21,17 +21,16 @@ async function layerFile(layer, pictureName) {
  * "#rrggbb"], ...] in the order of the labels. Throws a Problem for another size or unknown labels.
  */
 async function readInto(layer, blob, name, palette) {
-  const bitmap = await createImageBitmap(blob).catch(() => {
-    throw new Problem('notPicture', { name });
-  });
-  const { width, height } = bitmap;
+  const picture = new Picture({ name, blob });
+  await picture.decode();
+  const { bitmap, width, height } = picture;
   if (width !== layer.width || height !== layer.height) {
-    bitmap.close();
+    picture.release();
     throw new Problem('otherSize', { name, width, height, across: layer.width, down: layer.height });
   }
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
-  bitmap.close();
+  picture.release();
   const pixelsOf = ({ left, top, width, height }) => context.getImageData(left, top, width, height);
   return replaceAll(layer, pixelsOf, READERS[layer.name](layer, pixelsOf, { name, palette }));
 }

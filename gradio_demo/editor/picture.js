@@ -3,8 +3,12 @@
 const SMALLEST_LEVEL = 512; // the longer side below which no smaller copy is made
 const THUMB = 96;
 const FRESH = 60_000; // milliseconds for which a file is taken to be still on the server
+const UNREAD = /^image\/(avif|gif|svg|x-icon)/; // kinds that browsers show and Python does not read
 
 class Picture {
+  /** Gives a PNG of a picture that this browser cannot decode, or throws a Problem; Sending sets it. */
+  static previewOf = null;
+
   /** blob: the file's bytes, or url: where they are; file: Gradio's FileData if the server has it. */
   constructor({ name, blob = null, file = null }) {
     Object.assign(this, { name, blob, file, sentAt: Date.now(), levels: [], thumb: null });
@@ -29,7 +33,10 @@ class Picture {
     return this.blob;
   }
 
-  /** Decode it, turned as its EXIF says. Throws a Problem if it is no picture or too large. */
+  /**
+   * Decode it, turned as its EXIF says; what this browser cannot decode, by a PNG that the server
+   * makes to show it. Throws a Problem if it is no picture or too large.
+   */
   async decode() {
     if (this.bitmap) return;
     this.decoding ??= this.#decode().finally(() => {
@@ -40,9 +47,8 @@ class Picture {
 
   async #decode() {
     const blob = await this.bytes();
-    const bitmap = await createImageBitmap(blob).catch(() => {
-      throw new Problem('notPicture', { name: this.name });
-    });
+    const here = UNREAD.test(blob.type) ? null : await createImageBitmap(blob).catch(() => null);
+    const bitmap = here ?? (await createImageBitmap(await Picture.previewOf(this)));
     const { width, height } = bitmap;
     if (!canvasHolds(width, height)) {
       bitmap.close();

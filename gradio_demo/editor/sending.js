@@ -4,9 +4,13 @@
 // which picture the rest belongs to: Python hands it back, and what comes too late is recognised.
 
 class Sending {
-  /** upload(file): Gradio's, resolves to {path, url}; props.value: what Python sees; trigger(event). */
-  constructor(editor, { upload, props, trigger, watch }) {
-    Object.assign(this, { editor, upload, props, trigger, count: 0 });
+  /**
+   * upload(file): Gradio's, resolves to {path, url}; props.value: what Python sees; trigger(event);
+   * server.preview(path): {path} of a PNG, or {error, picture}.
+   */
+  constructor(editor, { upload, props, trigger, watch, server }) {
+    Object.assign(this, { editor, upload, props, trigger, server, count: 0 });
+    Picture.previewOf = (picture) => this.#preview(picture);
     this.turn = Promise.resolve();
     this.known = new Set(); // paths of layers and results that were sent or received
     watch('value', () => this.receive(this.props.value));
@@ -54,6 +58,19 @@ class Sending {
       Object.assign(picture, { file: await this.#upload(file), sentAt: Date.now() });
     }
     return picture.file;
+  }
+
+  /** A PNG that shows a picture; the server needs the file for it, and has it for the fill then. */
+  async #preview(picture) {
+    const { name } = picture;
+    if (!this.server?.preview) throw new Problem('notPicture', { name });
+    const { path, url } = await this.#sendPicture(picture);
+    const failed = (problem) => ({ error: problem.message, picture: true });
+    const made = await this.server.preview(path).catch(failed);
+    if (made.error) throw new Problem(made.picture ? 'notShown' : 'notPicture', { name, why: made.error });
+    const answer = await fetch(besides(url, made.path)).catch(failed);
+    if (!answer.ok) throw new Problem('notShown', { name, why: answer.error ?? answer.status });
+    return answer.blob();
   }
 
   async #sendLayer(layer) {
@@ -119,6 +136,12 @@ class Sending {
 }
 
 const nameOf = (file) => file.orig_name ?? file.path.split(/[/\\]/).at(-1);
+
+/** The address of a file of the server, from that of another one. */
+function besides(url, path) {
+  const [route] = url.match(/^.*?[/]gradio_api[/]file=/);
+  return route + path.split('/').map(encodeURIComponent).join('/');
+}
 
 /** Whether the server still has a file: it deletes old ones, while people go on drawing. */
 async function stillThere(file, since) {

@@ -55,6 +55,6 @@ function giveAway(file) {
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
-const editor = new Editor(element.querySelector('.gf-editor'), { upload, props, trigger, watch });
+const editor = new Editor(element.querySelector('.gf-editor'), { upload, props, trigger, watch, server });
 window.gatefill = { flush: () => editor.sending.flush() }; // for FLUSH of canvas.py
 editor.sending.receive(props.value).then(() => editor.desk.offerDraft());

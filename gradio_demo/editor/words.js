@@ -95,10 +95,16 @@ const WORDS = {
 
   // ---- what went wrong ----
   notPicture: [
-    '{name} is no picture that this browser can show; give a PNG, JPEG, WebP, BMP or AVIF',
-    '浏览器无法显示 {name}；请使用 PNG、JPEG、WebP、BMP 或 AVIF',
-    '이 브라우저는 {name}을(를) 표시할 수 없습니다. PNG, JPEG, WebP, BMP, AVIF 를 쓰세요',
-    '{name} はこのブラウザーで表示できません。PNG、JPEG、WebP、BMP、AVIF を使ってください',
+    '{name} is no picture that can be read here; give a PNG, JPEG, WebP, TIFF or BMP',
+    '无法读取 {name}；请使用 PNG、JPEG、WebP、TIFF 或 BMP 图片',
+    '{name}은(는) 읽을 수 있는 그림이 아닙니다. PNG, JPEG, WebP, TIFF, BMP 를 쓰세요',
+    '{name} は読み込める画像ではありません。PNG、JPEG、WebP、TIFF、BMP を使ってください',
+  ],
+  notShown: [
+    '{name} cannot be shown: {why}',
+    '无法显示 {name}：{why}',
+    '{name}을(를) 표시할 수 없습니다: {why}',
+    '{name} を表示できません：{why}',
   ],
   tooLarge: [
     '{name} is {width} × {height} pixels, more than a canvas of this browser holds; make it smaller, or use the command line',
