@@ -26,13 +26,26 @@ def bundled_files() -> list[Path]:
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[tuple[str, Path]]:
     """Name (by the folder, with "/") and path of every file that may be a network of ours."""
+    seen = {os.path.realpath(folder)}
     for directory, folders, names in os.walk(folder, followlinks=True):
-        # In hidden ones lies what is being written.
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        # In hidden ones lies what is being written; a link may lead back to where it lies.
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".") and _is_new(Path(directory, name), seen)
+        ]
         for name in [name for name in names if not name.startswith(".")]:
             path = Path(directory, name)
             if path.suffix in suffixes and path.is_file():
                 yield path.relative_to(folder).as_posix(), path
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Whether a folder is not among those `seen`, to which it is added."""
+    place = os.path.realpath(folder)
+    fresh = place not in seen
+    seen.add(place)
+    return fresh
 
 
 def fills_pictures(path: Path) -> bool:

@@ -28,6 +28,8 @@ FOREIGN = (
 GONE = "a file of this request is not here any more; open or upload it again"
 MOST_WORDS = 1000
 """Characters of an error."""
+NO_MARKUP = str.maketrans("<>", "\u2039\u203a")
+"""The page takes an error for HTML; names of files may be in it."""
 
 log = logging.getLogger("gatefill")
 Result = TypeVar("Result")
@@ -82,7 +84,7 @@ def _error(text: str) -> gr.Error:
     first = text.split(maxsplit=1)[:1]
     if first and first[0].isalpha():  # or it is a name, which stays as it is
         text = text[0].upper() + text[1:]
-    return gr.Error(_short(text), print_exception=False)
+    return gr.Error(_short(text.translate(NO_MARKUP)), print_exception=False)
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -34,6 +35,7 @@ takes 170 kB. Nothing here depends on it."""
 
 def serve(settings: Settings) -> None:
     """Serve the page until a signal ends it. Raises InpaintError where it cannot be served."""
+    _check_address(settings)
     models = Models(
         settings.models, settings.weights, backend=settings.backend, device=settings.device
     )
@@ -51,6 +53,26 @@ def serve(settings: Settings) -> None:
                 pass
         finally:
             _end(page)
+
+
+def _check_address(settings: Settings) -> None:
+    """Raise ConfigError where nobody can listen; said before anything is opened, and in words."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as probe:
+            if os.name == "posix":  # elsewhere it would take a port from whoever listens there
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[0][4])
+    except (OSError, UnicodeError) as problem:
+        raise _unheard(settings, problem) from None
+
+
+def _unheard(settings: Settings, problem: Exception) -> ConfigError:
+    why = getattr(problem, "strerror", None) or str(problem)
+    return ConfigError(
+        f"cannot listen at {settings.host}, port {settings.port} ({why}); name another --port or "
+        "--host"
+    )
 
 
 @contextmanager
@@ -101,10 +123,7 @@ def _launch(settings: Settings, service: Service) -> Any:
             mcp_server=False, num_workers=0, footer_links=[], state_session_capacity=SESSIONS,
         )  # fmt: skip
     except OSError as problem:
-        raise ConfigError(
-            f"cannot listen at {settings.host}, port {settings.port} ({problem}); name another "
-            "--port or --host"
-        ) from None
+        raise _unheard(settings, problem) from None
     if settings.share and not page.share_url:
         page.close(verbose=False)
         raise ConfigError(

@@ -51,6 +51,8 @@ class Settings:
                 raise ConfigError(
                     f"--{flag_name} is {getattr(self, name)}; it must be at least {least}"
                 )
+        if not self.host.strip():
+            raise ConfigError("--host is empty; name an address, or leave it out")
         if not 0 < self.port < 65536:
             raise ConfigError(f"--port is {self.port}; it must be from 1 to 65535")
         if self.auth and not all(self.credentials or ("",)):

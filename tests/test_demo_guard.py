@@ -220,6 +220,17 @@ def test_an_answer_that_fails_half_way_is_ended(store, caplog):
     assert "an answer ended early (ZeroDivisionError)" in caplog.text
 
 
+def test_an_error_begins_with_a_capital_unless_with_a_name_and_is_no_markup():
+    """The page takes it for HTML."""
+    page = pytest.importorskip("gradio_demo.page", reason="Gradio is not installed")
+    assert (
+        page._error("the zip names '<img src=x>'").message
+        == "The zip names '\u2039img src=x\u203a'"
+    )
+    assert page._error("cat.png is damaged").message == "cat.png is damaged"
+    assert page._error("").message == ""
+
+
 # ---- words, flags and cards ----
 
 
@@ -254,6 +265,7 @@ def test_the_language_is_that_which_the_browser_wants_most(accepted, language):
         ({"workers": 0}, "--workers is 0; it must be at least 1"),
         ({"max_bytes": -5}, "--max-bytes is -5"),
         ({"port": 70_000}, "--port is 70000"),
+        ({"host": " "}, "--host is empty"),
         ({"auth": "me"}, "--auth must be USER:PASSWORD"),
         ({"auth": ":secret"}, "--auth must be USER:PASSWORD"),
     ],

@@ -42,6 +42,17 @@ def test_files_are_named_by_their_folder_and_others_are_left_out(tmp_path):
     assert [architecture_of(tmp_path / name) for name in sorted(names)] == ["edges", "", ""]
 
 
+def test_a_link_that_leads_back_is_followed_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "graph.onnx").write_bytes(b"no network")
+    try:
+        (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+        (tmp_path / "b").symlink_to(tmp_path / "a", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links can be made here")
+    assert [name for name, path in files_below(tmp_path)] == ["a/graph.onnx"]
+
+
 def test_a_file_that_changed_is_looked_at_again(tmp_path):
     path = tmp_path / "a.safetensors"
     assert architecture_of(path) == ""
