@@ -4,7 +4,7 @@ What happens in the browser stands in the folder `editor`. Python gets files: th
 visitor gave it, and a PNG of each layer that something is drawn on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,35 @@ SCRIPTS = (
         "bars",
         "results",
         "desk",
+        "filling",
+        "samples",
         "main",
         "start",
     ),
 )
 """In the order in which they run: each may use at once what those before it define."""
-EVENTS = [Events.change, EventListener("run"), EventListener("opened")]
+EVENTS = [
+    Events.change,
+    *(EventListener(name) for name in ("run", "cancel", "opened", "sample")),
+]
 FLUSH = "async (...inputs) => [await window.gatefill.flush(), ...inputs.slice(1)]"
 """The `js` of every event that takes the canvas as its first input: sends what changed, and gives
 the canvas's value in place of the one that Gradio knows. If that fails, the editor says why, and
 nothing runs."""
+STOPPED = "() => window.gatefill.stopped()"
+"""The `js` of the events that cancel what `shown_while_running` shows."""
+
+
+def begins(job: str) -> str:
+    """FLUSH for a job that the editor shows as running, under a name."""
+    return f"async (...inputs) => [await window.gatefill.begin('{job}'), ...inputs.slice(1)]"
+
+
+def shown_while_running(event: Any, job: str) -> Any:
+    """Tell the editor when an event whose `js` is `begins(job)` has ended, however; the event."""
+    for ended in (event.then, event.failure):  # Gradio's "then" does not follow a failure
+        ended(None, None, None, js=f"() => window.gatefill.end('{job}')", api_visibility="private")
+    return event
 
 
 class Layer(GradioModel):
@@ -101,9 +120,10 @@ with without_stub():
     class LayerCanvas(gr.HTML):
         """An editor for layers on a picture. There can be one on a page.
 
-        Events: `run` when the visitor asks for a fill by the keyboard, `opened` when another
-        picture is there, `change` whenever the value changed, by Python too. All of them, and
-        those of buttons, take `js=FLUSH`.
+        Events: `run` when a fill is asked for by the keyboard or by lifting the brush, and `cancel`
+        when it is to end; `opened` when another picture is there; `sample` when one of `samples`
+        is chosen, with its `name` as event data; `change` whenever the value changed, by Python
+        too. Those that need the value, and those of buttons, take `js=FLUSH` or `js=begins(...)`.
         """
 
         EVENTS = EVENTS
@@ -114,11 +134,14 @@ with without_stub():
             value: CanvasData | None = None,
             *,
             label: Any = "Editor",
+            samples: Sequence[Mapping[str, Any]] = (),
             elem_id: str | None = "editor",
             **settings: Any,
         ):
+            """samples: pictures to begin with, as `gradio_demo.samples.previews` gives them."""
             super().__init__(
                 value,
+                samples=list(samples),
                 label=label,
                 elem_id=elem_id,
                 html_template=(HERE / "editor.html").read_text(encoding="utf-8"),

@@ -11,7 +11,15 @@ from core.contract import Contract
 from core.errors import ConfigError
 from core.painted_map import brush_colours
 from gradio_demo.asked import text
-from gradio_demo.canvas import FLUSH, LAYERS, CanvasData, Layer, LayerCanvas
+from gradio_demo.canvas import (
+    LAYERS,
+    STOPPED,
+    CanvasData,
+    Layer,
+    LayerCanvas,
+    begins,
+    shown_while_running,
+)
 from gradio_demo.models import labels_port
 from gradio_demo.page import (
     DEVICE,
@@ -27,7 +35,7 @@ from gradio_demo.page import (
     spoken,
     status,
 )
-from gradio_demo.samples import Sample, sample_names, sample_of
+from gradio_demo.samples import Sample, caption, previews, sample_of
 from gradio_demo.service import Service
 from gradio_demo.sources import SEMANTIC, Painting
 from gradio_demo.words import said
@@ -38,23 +46,23 @@ class EditTab:
 
     def __init__(self, service: Service, t: gr.I18n):
         self.service, self.t = service, t
-        with gr.Row():
+        with gr.Row(elem_id="edit-tab"):
             with gr.Column(scale=4, min_width=320):
                 self.canvas = LayerCanvas(
-                    self.empty(), elem_id="editor", label=t("editor"),
+                    self.empty(), elem_id="editor", label=t("editor"), samples=previews(),
                     server_functions=[service.previews.function()],
                 )  # fmt: skip
             with gr.Column(scale=1, min_width=280):
-                self.sample = gr.Dropdown(
-                    sample_names(), value=None, label=t("sample"), info=t("sample_info"),
-                    elem_id="sample",
-                )  # fmt: skip
-                with gr.Row():
-                    self.fill = gr.Button(
-                        t("fill"), variant="primary", elem_id="fill", min_width=80
-                    )
-                    self.cancel = gr.Button(t("cancel"), elem_id="cancel", min_width=80)
-                self.status = gr.HTML(status(""), elem_id="status")
+                with gr.Column(elem_id="act"):
+                    with gr.Row():
+                        self.fill = gr.Button(
+                            t("fill"), variant="primary", elem_id="fill", min_width=80
+                        )
+                        self.cancel = gr.Button(
+                            t("cancel"), elem_id="cancel", elem_classes="gf-while-running",
+                            interactive=False, min_width=80,
+                        )  # fmt: skip
+                    self.status = gr.HTML(status(""), elem_id="status")
                 self.settings: Settings = settings(service, t, "edit")
                 self.style = gr.File(
                     label=t("style"), file_types=["image"], elem_id="style", height=120,
@@ -105,29 +113,36 @@ class EditTab:
         )
 
     def _connect(self) -> None:
-        limited = {"concurrency_id": DEVICE, "concurrency_limit": self.service.workers.count}
         both = [self.canvas, self.status]
-        fills = [
-            self.fill.click(self._fill, self.inputs, both, js=FLUSH, **quiet(**limited)),
-            self.canvas.run(self._fill, self.inputs, both, js=FLUSH, **quiet(**limited)),
-            self.sketch.click(
-                self._sketch, [self.canvas, self.kind], both, js=FLUSH, **quiet(**limited)
-            ),
+        views = [self.view, self.status]
+        jobs = [
+            self._job("fill", [self.fill.click, self.canvas.run], self._fill, self.inputs, both),
+            self._job("sketch", [self.sketch.click], self._sketch, [self.canvas, self.kind], both),
+            self._job("attention", [self.attention.click], self._attention, self.inputs, views),
+            self._job("gates", [self.gates.click], self._gates, self.inputs, views),
         ]
-        for button, look in ((self.attention, self._attention), (self.gates, self._gates)):
-            event = button.click(
-                look, self.inputs, [self.view, self.status], js=FLUSH, **quiet(**limited)
-            )
-            fills.append(event)
-        self.cancel.click(cancelled, None, self.status, cancels=fills, **quiet(queue=False))
+        gr.on(
+            [self.cancel.click, self.canvas.cancel], cancelled, None, self.status,
+            cancels=jobs, js=STOPPED, **quiet(queue=False),
+        )  # fmt: skip
         self.settings.network.input(
             self._network, [self.settings.network],
             [self.canvas, self.settings.backend, self.style], **quiet(),
         )  # fmt: skip
-        self.sample.input(
-            self._sample, [self.sample],
+        self.canvas.sample(
+            self._sample, None,
             [*both, self.settings.network, self.settings.backend, self.style], **quiet(),
         )  # fmt: skip
+
+    def _job(
+        self, name: str, triggers: list[Any], work: Any, inputs: list[Any], outputs: list[Any]
+    ) -> Any:
+        """What takes a while and can be cancelled; a second press while it runs does nothing."""
+        event = gr.on(
+            triggers, work, inputs, outputs, js=begins(name), concurrency_id=DEVICE,
+            concurrency_limit=self.service.workers.count, **quiet(),
+        )  # fmt: skip
+        return shown_while_running(event, name)
 
     def _fill(
         self, request: gr.Request, canvas: CanvasData | None, style: str | None, *asked: Any
@@ -178,12 +193,11 @@ class EditTab:
             gr.File(visible=self._takes_style(contract)),
         )
 
-    def _sample(self, request: gr.Request, name: Any) -> tuple[Any, ...]:
+    def _sample(self, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         """A sample in the editor, and a network that can do its task."""
         store = self.service.store
-        sample: Sample = sample_of(
-            text(name, "the sample"), store.new_folder(), self.service.models
-        )
+        name, language = text(_given(event, "name"), "the sample"), spoken(request)
+        sample: Sample = sample_of(name, store.new_folder(), self.service.models)
         contract = self.service.models.contract(sample.network)
         value = CanvasData(
             picture=_file(sample.picture),
@@ -192,7 +206,7 @@ class EditTab:
         )
         return (
             value,
-            status(said("loaded", spoken(request), name=name)),
+            status(said("loaded", language, task=caption(name, language))),
             sample.network,
             backends_of(self.service, sample.network),
             gr.File(visible=self._takes_style(contract)),
@@ -201,6 +215,14 @@ class EditTab:
     @staticmethod
     def _takes_style(contract: Contract) -> bool:
         return any(port.kind == "vector" and port.encoded for port in contract.guides)
+
+
+def _given(event: gr.EventData, name: str) -> Any:
+    """What an event brought under a name; None if nothing: programs can send what they like."""
+    try:
+        return getattr(event, name)
+    except (AttributeError, TypeError):
+        return None
 
 
 def _file(path: Path) -> FileData:

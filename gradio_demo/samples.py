@@ -1,8 +1,11 @@
 """The sample pictures as the editor takes them: files of its layers."""
 
+import base64
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +14,21 @@ from core.commands.demo import SAMPLES, tasks_of
 from core.commands.guides import GUIDES, MASK_ENDINGS, find_partner
 from core.contract import Port
 from core.errors import ConfigError
-from core.image import read_guide, read_mask, read_picture, save_pixels
+from core.image import read_guide, read_mask, read_picture, save_pixels, thumbnail
 from core.painted_map import brush_colours
 from core.semantic import paint_labels, read_semantic
 from gradio_demo.models import Models
 from gradio_demo.sources import SEMANTIC
+from gradio_demo.words import LANGUAGES
+
+CAPTIONS = {
+    "object": ("Remove an object", "移除物体", "물체 지우기", "物を消す"),
+    "line": ("Draw a missing edge", "补画缺失的边线", "끊긴 선 잇기", "途切れた線を描く"),
+    "face": ("Face by sketch and color", "用草图和颜色画脸", "스케치와 색으로 얼굴", "線と色で顔"),
+    "street": ("Street from a map", "由语义图生成街景", "의미 지도로 거리", "ラベル図から街並み"),
+    "scratch": ("Mend a scratch", "修补划痕", "긁힌 자국 고치기", "傷を直す"),
+}
+"""The samples in the order in which they are shown: their tasks in each of `words.LANGUAGES`."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +42,29 @@ class Sample:
     """One that can do the task."""
 
 
-def sample_names() -> list[str]:
-    """The names of the samples."""
-    return sorted(path.stem for path in SAMPLES.glob("*.jpg"))
+def caption(name: str, language: str) -> str:
+    """What a sample's task is called in a language of `words`."""
+    return CAPTIONS[name][LANGUAGES.index(language)]
+
+
+@cache
+def previews() -> list[dict[str, Any]]:
+    """What the editor shows of the samples: name, captions, and a small picture as a data URL."""
+    return [
+        {"name": name, "captions": captions, "picture": _preview(SAMPLES / f"{name}.jpg")}
+        for name, captions in CAPTIONS.items()
+    ]
 
 
 def sample_of(name: str, folder: Path, models: Models) -> Sample:
     """A sample, whose files are written to `folder`. Raises ConfigError for an unknown name."""
-    if name not in sample_names():
-        raise ConfigError(f"there is no sample {name[:40]!r}; take {', '.join(sample_names())}")
+    if name not in CAPTIONS:
+        raise ConfigError(f"there is no sample {name[:40]!r}; take {', '.join(CAPTIONS)}")
     image = SAMPLES / f"{name}.jpg"
     shutil.copyfile(image, folder / image.name)
     network = _network_for(name, models)
-    size = read_picture(image).size
-    mask = read_mask(find_partner(image, image, MASK_ENDINGS), size)
+    mask = _mask_of(image)
+    size = (mask.shape[-2], mask.shape[-1])
     drawn = {"mask": (torch.ones_like(mask), mask)}
     for port in models.contract(network).guides:
         file = _file_of(image, port.name)
@@ -62,6 +84,17 @@ def _network_for(name: str, models: Models) -> str:
             if wanted <= {port.name for port in models.contract(network).guides}:
                 return network
     return models.first
+
+
+def _preview(image: Path) -> str:
+    """The picture with its hole marked, small."""
+    jpeg = thumbnail(read_picture(image).pixels, _mask_of(image))
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _mask_of(image: Path) -> Tensor:
+    """Its hole, (1, 1, H, W)."""
+    return read_mask(find_partner(image, image, MASK_ENDINGS), read_picture(image).size)
 
 
 def _file_of(image: Path, port: str) -> Path | None:

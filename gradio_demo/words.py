@@ -24,13 +24,6 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "ネットワークの注目先",
     ),
     # settings
-    "sample": ("Sample", "示例", "예시", "サンプル"),
-    "sample_info": (
-        "A picture with its task, to begin with",
-        "附带任务的示例图片",
-        "연습용 그림과 과제",
-        "練習用の画像と課題",
-    ),
     "network": ("Network", "网络", "네트워크", "ネットワーク"),
     "backend": ("Runs by", "运行方式", "실행 방식", "実行方式"),
     "strategy": ("Strategy", "策略", "방식", "方式"),
@@ -113,10 +106,10 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     ),
     "ready": ("Ready", "就绪", "준비됨", "準備完了"),
     "filled": (
-        "Filled in {seconds} s by {network}, {runs_on}; the hole is {hole} % of the picture",
-        "{network} 用时 {seconds} 秒完成填充（{runs_on}），区域占图片的 {hole} %",
-        "{network} ({runs_on}) {seconds}초 만에 채움, 구멍은 그림의 {hole} %",
-        "{network}（{runs_on}）が {seconds} 秒で補完、穴は画像の {hole} %",
+        "Filled in {seconds} s by {network}, {runs_on}; the hole is {hole} %",
+        "{network} 用时 {seconds} 秒完成填充（{runs_on}），区域占 {hole} %",
+        "{network} ({runs_on}) {seconds}초 만에 채움, 구멍 {hole} %",
+        "{network}（{runs_on}）が {seconds} 秒で補完、穴は {hole} %",
     ),
     "drawn": (
         "Lines drawn; correct them with brush and eraser",
@@ -125,10 +118,10 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "線を描きました。ブラシと消しゴムで直せます",
     ),
     "loaded": (
-        "Sample {name}: press Fill",
-        "示例 {name}：请按“填充”",
-        "예시 {name}: 채우기를 누르세요",
-        "サンプル {name}：「補完」を押してください",
+        "{task}: press Fill",
+        "{task}：请按“填充”",
+        "{task}: 채우기를 누르세요",
+        "{task}：「補完」を押してください",
     ),
     "batch_done": (
         "{done} filled, {failed} failed, by {network}, {runs_on}",

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,25 @@ from gradio.data_classes import FileData  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from core.image import read_mask, read_picture, write_picture  # noqa: E402
-from gradio_demo.canvas import FLUSH, LAYERS, CanvasData, Layer, LayerCanvas  # noqa: E402
+from gradio_demo.canvas import (  # noqa: E402
+    FLUSH,
+    LAYERS,
+    STOPPED,
+    CanvasData,
+    Layer,
+    LayerCanvas,
+    begins,
+    shown_while_running,
+)
 
 PALETTE = [["road", "#804080"], ["sky", "#3c28de"], ["car", "#400080"]]
 SAMPLES = ROOT / "samples"
 SLOW = 1.5
-"""Seconds that a fill takes if the note is "slow"."""
+"""Seconds that a fill takes if the note is "slow"; one fails if it is "broken"."""
+STYLE = "@media (min-width: 641px) { #editor { --gf-below: 300px; } }"
+"""Room for all that stands below the editor, so that nothing scrolls."""
+STEPS = 10
+"""Times at which a slow fill can be cancelled."""
 
 
 class Recorder:
@@ -70,14 +84,17 @@ def build(folder: Path) -> gr.Blocks:
     recorder = Recorder(folder / "came")
     first = CanvasData(accepts=list(LAYERS), palette=PALETTE)
 
-    def fill(data: CanvasData | None, note: str) -> tuple[Any, str]:
+    def fill(data: CanvasData | None, note: str) -> Iterator[tuple[Any, Any]]:
         number = recorder.keep("run", data)
-        time.sleep(SLOW if note == "slow" else 0)
-        if data is None or data.picture is None:
-            return gr.skip(), f"{number} nothing"
+        if note == "broken":
+            raise gr.Error("broken", print_exception=False)
+        for _ in range(STEPS if note == "slow" else 0):
+            time.sleep(SLOW / STEPS)
+            yield gr.skip(), gr.skip()
+        assert data is not None and data.picture is not None
         path = filled(data, folder / "came" / str(number))
         result = FileData(path=str(path), orig_name=path.name)
-        return data.model_copy(update={"result": result}), f"{number} filled"
+        yield data.model_copy(update={"result": result}), f"{number} filled"
 
     def echo(data: CanvasData | None, note: str) -> str:
         return f"{recorder.keep('echo', data)} {note}"
@@ -114,6 +131,10 @@ def build(folder: Path) -> gr.Blocks:
                 canvas = LayerCanvas(first)
                 with gr.Row():
                     run = gr.Button("Fill", elem_id="fill")
+                    cancel = gr.Button(
+                        "Cancel", elem_id="cancel", elem_classes="gf-while-running",
+                        interactive=False,
+                    )  # fmt: skip
                     sender = gr.Button("Echo", elem_id="echo")
                     only_mask = gr.Button("Mask only", elem_id="only-mask")
                     all_layers = gr.Button("All layers", elem_id="all-layers")
@@ -124,8 +145,13 @@ def build(folder: Path) -> gr.Blocks:
             with gr.Tab("Other"):
                 gr.Markdown("Nothing here")
         shown: dict[str, Any] = {"show_progress": "hidden"}
-        run.click(fill, [canvas, note], [canvas, log], js=FLUSH, **shown)
-        canvas.run(fill, [canvas, note], [canvas, log], js=FLUSH, **shown)
+        both: tuple[Any, Any] = [canvas, note], [canvas, log]
+        job = gr.on([run.click, canvas.run], fill, *both, js=begins("fill"), **shown)
+        shown_while_running(job, "fill")
+        gr.on(
+            [cancel.click, canvas.cancel], lambda: f"cancelled {time.monotonic()}", None, log,
+            cancels=[job], js=STOPPED, queue=False, **shown,
+        )  # fmt: skip
         canvas.opened(opened, canvas, log, **shown)
         sender.click(echo, [canvas, note], log, js=FLUSH, **shown)
         sketch.click(drawn, canvas, canvas, js=FLUSH, **shown)
@@ -142,6 +168,7 @@ if __name__ == "__main__":
         server_port=port,
         max_file_size="24mb",
         allowed_paths=[str(SAMPLES), str(place)],
+        css=STYLE,
         run_history=False,
         footer_links=[],
         theme=gr.themes.Default(font=["system-ui"], font_mono=["ui-monospace"]),

@@ -126,8 +126,13 @@ class EditorVisit:
             self.page.keyboard.press(key)
 
     def brush(self, size: int, softness: int = 0) -> None:
+        folded = not self.page.locator(".gf-exact").is_visible()  # on a phone
+        if folded:
+            self.page.click("[data-act=more]")
         self.page.fill(".gf-exact", str(size))
         self.page.press(".gf-exact", "Enter")
+        if folded:
+            self.page.click("[data-act=more]")
         if softness:
             self.page.locator(".gf-softness").fill(str(softness))
         self.wait(brush=size)

@@ -54,8 +54,10 @@ class PageVisit(EditorVisit):
 
     def tab(self, name: str) -> None:
         tab = self.page.get_by_role("tab", name=name, exact=True)
+        more = self.page.get_by_role("button", name="More tabs")
+        tab.or_(more).first.wait_for()  # Gradio measures first
         if not tab.count():  # there is no room for all of them
-            self.page.get_by_role("button", name="More tabs").click()
+            more.click()
             tab = self.page.locator(".overflow-dropdown button", has_text=name)
         tab.click()
 

@@ -67,7 +67,7 @@ def test_a_photo_is_filled_by_mouse_and_all_else_is_downloaded_bit_for_bit(here,
 def test_within_ten_seconds_of_arriving_a_sample_is_filled(visit, tmp_path):
     here = visit()
     here.sample("object")
-    here.status("status", "Sample object: press Fill")
+    here.status("status", "Remove an object: press Fill")
     here.fill_now()
     assert pixels(here.download(".gf-download", tmp_path)).shape == (342, 512, 3)
 

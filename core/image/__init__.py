@@ -17,6 +17,7 @@ from ..masks.files import (
     read_mask,
 )
 from .read import Picture, read_head, read_picture
+from .thumbnail import thumbnail
 from .write import save_pixels, write_picture
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "read_picture",
     "save_pixels",
     "side_by_side",
+    "thumbnail",
     "to_bhw",
     "to_bhwc",
     "write_picture",

@@ -67,13 +67,14 @@ class Bars {
   /** Show the state of the editor. */
   sync() {
     const { editor } = this;
-    const { hand, layer, history, sheet, busy } = editor;
+    const { hand, layer, history, sheet, busy, filling } = editor;
     this.#press('[data-tool]', (button) => button.dataset.tool === hand.tool);
     this.#press('[data-choose]', (button) => button.dataset.choose === layer);
     for (const part of this.root.querySelectorAll('.gf-layer')) {
       const name = part.dataset.layer;
       part.hidden = !editor.taken.includes(name);
       part.classList.toggle('gf-off', editor.hidden.has(name));
+      part.classList.toggle('gf-chosen', name === layer);
       const eye = part.querySelector('[data-hide]');
       eye.setAttribute('aria-pressed', editor.hidden.has(name));
       eye.querySelector('use').setAttribute('href', editor.hidden.has(name) ? '#gf-shut' : '#gf-eye');
@@ -83,9 +84,31 @@ class Bars {
     for (const act of ['clear', 'upload', 'save', 'zoomIn', 'zoomOut', 'actual', 'fit']) {
       this.#disable(act, busy || !sheet);
     }
-    this.find('.gf-welcome').hidden = Boolean(sheet);
+    this.#press('[data-act=atOnce]', () => filling.atOnce);
+    this.#welcome(!sheet);
     this.#syncValues();
     this.#syncColours();
+  }
+
+  /** Show how large the picture is shown. */
+  scaled(percent) {
+    const button = this.find('.gf-scale');
+    button.textContent = percent;
+    button.setAttribute('aria-label', `${percent}, ${words('actual')}`);
+  }
+
+  /** Show or hide the welcome; the focus does not get lost with it. */
+  #welcome(is) {
+    const welcome = this.find('.gf-welcome');
+    const hadFocus = welcome.contains(document.activeElement);
+    welcome.hidden = !is;
+    if (!is && hadFocus) this.editor.view.canvas.focus({ preventScroll: true });
+  }
+
+  /** Show or hide what there is no room for on a phone. */
+  unfold() {
+    const is = this.root.classList.toggle('gf-unfolded');
+    this.find('[data-act=more]').setAttribute('aria-expanded', is);
   }
 
   #syncValues() {
@@ -143,6 +166,9 @@ const ACTIONS = {
   fit: (editor) => editor.view.fit(),
   full: ({ root }) => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()),
   help: (editor) => editor.help.showModal(),
+  samples: (editor) => editor.samples.open(),
+  more: (editor) => editor.bars.unfold(),
+  atOnce: (editor) => editor.filling.toggle(),
   clear: (editor) => editor.clear(),
   upload: (editor) => editor.bars.find('.gf-layer-file').click(),
   save: (editor) => editor.working(() => editor.desk.saveLayer(editor.layer)),

@@ -4,7 +4,8 @@ const MOST_KEPT = 256e6; // bytes of files of pictures to go back to; older ones
 
 class Desk {
   constructor(editor) {
-    Object.assign(this, { editor, sheet: null, draft: null });
+    // left: the sheet that is drawn on no more if the stroke on the result is not taken back.
+    Object.assign(this, { editor, sheet: null, draft: null, left: null });
     // split: how much of the canvas, from the left, shows the picture before.
     Object.assign(this, { shown: null, showing: false, holding: false, split: 0 });
   }
@@ -83,7 +84,7 @@ class Desk {
 
   /** All that are there or that undo can bring back. */
   get sheets() {
-    return [this.sheet, ...this.editor.history.sheets].filter(Boolean);
+    return [this.sheet, this.left, ...this.editor.history.sheets].filter(Boolean);
   }
 
   /** The sheet called so, or the one there is if nothing is said; null if it is gone. */
@@ -136,10 +137,11 @@ class Desk {
     return Boolean(this.shown && this.shown !== this.sheet.picture);
   }
 
-  /** Put a result into a sheet's strip, and show it where people wait for it. */
-  async addResult(sheet, picture) {
+  /** Put a result into a sheet's strip, and show it where people wait for it, unless it is `old`. */
+  async addResult(sheet, picture, old = false) {
     addToStrip(sheet.strip, picture);
     this.editor.publish();
+    if (old) return;
     if (await this.look(picture, sheet)) this.editor.say(sheet === this.sheet ? 'resultReady' : 'resultLate');
   }
 
@@ -185,11 +187,30 @@ class Desk {
 
   /** Make the result the picture; what was drawn for it is done with, and undo brings all back. */
   use() {
-    const { shown, sheet } = this;
+    this.editor.hand.end();
+    this.trial().settle();
+    this.editor.say('used');
+  }
+
+  /** Draw on the result as on a picture of its own: to `settle`, or to `revoke` as if nothing had been. */
+  trial() {
+    const { shown, sheet, split, editor } = this;
     const { width, height } = sheet.picture;
     const kept = shown.width === width && shown.height === height ? { semantic: sheet.layers.semantic } : {};
-    this.#changeTo(new Sheet(shown, { strip: sheet.strip, kept }));
-    this.editor.say('used');
-    this.#announce();
+    this.left = sheet; // so that a result that comes just now finds it
+    this.#adopt(new Sheet(shown, { strip: sheet.strip, kept }));
+    const settle = () => {
+      this.left = null;
+      editor.record({ what: 'picture', tiles: [], sheet });
+      this.#announce();
+    };
+    const revoke = () =>
+      editor.working(async () => {
+        await sheet.picture.decode();
+        this.left = null;
+        this.#adopt(sheet);
+        if (await this.look(shown)) this.moveBorder(split);
+      });
+    return { settle, revoke };
   }
 }

@@ -79,11 +79,13 @@ class Hand {
       return this.#pick(point);
     }
     if (this.layer === 'semantic' && !this.label) return editor.complain(new Problem('noLabels'));
+    const erases = erase || this.tool === 'eraser';
+    const trial = this.layer === 'mask' && !erases ? editor.filling.touched() : null;
     editor.reveal(this.layer);
     const layer = editor.sheet.layers[this.layer];
-    const stroke = new Stroke(layer, { color: this.ink, erase: erase || this.tool === 'eraser' });
+    const stroke = new Stroke(layer, { color: this.ink, erase: erases });
     const tool = this.tool === 'eraser' ? 'brush' : this.tool;
-    this.work = { tool, stroke, points: [point] };
+    this.work = { tool, stroke, trial, points: [point] };
     if (tool === 'brush') this.#extend(point, point);
   }
 
@@ -113,15 +115,28 @@ class Hand {
     if (work.tool === 'pipette') return editor.chooseTool(this.lastTool);
     const shape = this.#shape(work);
     if (shape) editor.painter.refresh(work.stroke.add(shape));
-    const tiles = work.stroke.finish();
-    if (tiles.length) editor.record({ what: this.layer, tiles, sheet: null });
+    this.#finish(work);
     editor.overlay.draw();
+  }
+
+  /** Keep what was drawn, and fill it if that is to be done at once. */
+  #finish({ stroke, trial }) {
+    const { editor } = this;
+    const { name } = stroke.layer;
+    const tiles = stroke.finish();
+    if (!tiles.length) return trial?.revoke();
+    trial?.settle();
+    editor.record({ what: name, tiles, sheet: null });
+    if (name !== 'mask') return;
+    if (stroke.erase) editor.filling.changed();
+    else editor.filling.lifted();
   }
 
   cancel() {
     const { work, editor } = this;
     this.work = null;
     work?.stroke?.cancel();
+    work?.trial?.revoke();
     editor.painter.refresh();
     editor.overlay.draw();
     return Boolean(work);

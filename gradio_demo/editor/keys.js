@@ -20,6 +20,7 @@ const PLAIN_KEYS = {
   ']': (editor) => editor.resizeBrush(Math.max(editor.hand.size * STEP, editor.hand.size + 1)),
   '{': (editor) => editor.soften(editor.hand.softness - 0.1),
   '}': (editor) => editor.soften(editor.hand.softness + 0.1),
+  a: (editor) => editor.filling.toggle(),
   '?': (editor) => editor.help.showModal(),
   ...Object.fromEntries(LAYERS.map((name, i) => [i + 1, (editor) => editor.chooseLayer(name)])),
 };
@@ -34,6 +35,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 /** The list of keys: [keys, meaning in the four languages]; gestures are words in four languages too. */
 const SHORTCUTS = [
   ['Enter | Ctrl+Enter', 'Fill', '填充', '채우기', '補完'],
+  ['A', 'Fill at once, whenever the brush is lifted from the mask: on or off', '蒙版画完即填充：开或关', '마스크에서 붓을 떼면 바로 채우기: 켜기/끄기', 'マスクを描き終えるとすぐ補完：オン・オフ'],
   ['B | E | L | R | O', 'Brush, eraser, line, box, lasso', '画笔、橡皮擦、直线、矩形、套索', '브러시, 지우개, 직선, 사각형, 올가미', 'ブラシ、消しゴム、直線、四角形、なげなわ'],
   ['I', 'Pipette: colour or label under the pointer', '吸管：取指针下的颜色或标签', '스포이트: 포인터 아래의 색이나 레이블', 'スポイト：ポインター下の色やラベル'],
   ['[ | ]', 'Smaller, larger brush', '缩小、放大画笔', '브러시 작게, 크게', 'ブラシを小さく、大きく'],
@@ -42,7 +44,7 @@ const SHORTCUTS = [
   ['H', 'Hide or show the layer', '隐藏或显示图层', '레이어 숨기기/보이기', 'レイヤーの表示切替'],
   ['Ctrl+Z', 'Undo', '撤销', '실행 취소', '元に戻す'],
   ['Ctrl+Shift+Z | Ctrl+Y', 'Redo', '重做', '다시 실행', 'やり直す'],
-  ['Esc', 'Take back the stroke that is being drawn', '取消正在绘制的笔画', '그리던 획 취소', '描いている途中の線を取り消す'],
+  ['Esc', 'Take back the stroke that is being drawn; cancel the fill that runs', '取消正在绘制的笔画；取消正在进行的填充', '그리던 획 취소; 진행 중인 채우기 취소', '描いている途中の線を取り消す；実行中の補完をキャンセル'],
   ['Tab', 'Held, once there is a result: the picture before', '有结果后按住：显示之前的图片', '결과가 있을 때 누르고 있으면: 이전 그림', '結果があるとき押している間：前の画像'],
   ['Esc | Tab', 'One after the other: leave the picture (Shift+Tab: backwards)', '依次按下：离开图片（Shift+Tab：向后）', '차례로: 그림에서 나가기 (Shift+Tab: 뒤로)', '続けて押す：画像から出る（Shift+Tab：戻る）'],
   ['← ↑ ↓ → | Space', 'Move the brush; draw while Space is held', '移动画笔；按住空格绘制', '브러시 이동; Space 를 누르고 그리기', 'ブラシを動かす；Space を押している間は描く'],
@@ -63,11 +65,24 @@ class Keys {
     editor.root.addEventListener('keydown', (event) => this.#down(event));
     editor.root.addEventListener('keyup', (event) => this.#up(event));
     editor.root.addEventListener('focusout', () => this.#rest());
+    this.#listenForEscape();
     editor.help.querySelector('.gf-keys').append(...SHORTCUTS.map(shortcutRow));
   }
 
+  /** Escape ends what runs, wherever on the tab of the editor the focus is. */
+  #listenForEscape() {
+    const { root, filling, hand } = this.editor;
+    const escape = (event) => {
+      if (!root.isConnected) return document.removeEventListener('keydown', escape);
+      const { key, target, defaultPrevented } = event;
+      if (key !== 'Escape' || defaultPrevented || isWriting(target) || !root.offsetParent) return;
+      if (filling.isRunning && !hand.work && !document.querySelector('dialog[open]')) filling.stop();
+    };
+    document.addEventListener('keydown', escape);
+  }
+
   #down(event) {
-    if (event.altKey || isWriting(event.target) || this.editor.help.open) return;
+    if (event.altKey || isWriting(event.target) || this.editor.root.querySelector('dialog[open]')) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const act = this.#action(key, event);
     if (!act) return;
@@ -105,6 +120,7 @@ class Keys {
   #escape() {
     this.space = false;
     if (this.editor.hand.cancel()) return this.editor.say('cancelled');
+    if (this.editor.filling.isRunning) return this.editor.filling.stop();
     this.leaving = true;
     this.editor.say('leave');
   }

@@ -12,6 +12,7 @@ class Editor {
     this.desk = new Desk(this);
     this.help = root.querySelector('.gf-help');
     this.openInput = root.querySelector('.gf-open-file');
+    this.filling = new Filling(this);
     this.hand = new Hand(this);
     this.view = new View(root.querySelector('.gf-view'), () => this.#moved());
     this.painter = new Painter(this, this.view.canvas);
@@ -22,6 +23,7 @@ class Editor {
     this.results = new Results(this);
     this.keeper = new Keeper(this);
     this.sending = new Sending(this, gradio);
+    this.samples = new Samples(this, gradio);
     listenForFiles(this);
     this.publish();
   }
@@ -71,6 +73,8 @@ class Editor {
       holding: desk.holding,
       split: desk.split,
       busy: this.busy,
+      running: [...this.filling.running].join(' '),
+      atonce: this.filling.atOnce,
     });
     this.bars.sync();
     this.results.sync();
@@ -80,7 +84,7 @@ class Editor {
     if (!this.overlay) return; // while it is being made
     const { scale, x, y } = this.view;
     Object.assign(this.root.dataset, { scale, x, y });
-    this.bars?.find('.gf-scale').replaceChildren(`${Math.round(100 * scale)}%`);
+    this.bars?.scaled(`${Math.round(100 * scale)}%`);
     this.painter.refresh();
     this.overlay.draw();
   }
@@ -205,6 +209,7 @@ class Editor {
     const tiles = [...layer.tiles.keys()].map((index) => ({ layer, index, packed: pack(layer.read(index)) }));
     for (const { index } of tiles) layer.remove(index);
     if (tiles.length) this.record({ what: this.layer, tiles, sheet: null });
+    this.filling.changed();
     this.say('cleared', { layer: words(this.layer) });
     this.painter.refresh();
   }
@@ -218,6 +223,7 @@ class Editor {
       if (!entry.sheet) this.reveal(entry.what);
       this.say(back ? 'undone' : 'redone', { what: words(entry.what) });
       this.painter.refresh(entry.sheet ? null : boxOfTiles(entry.tiles));
+      this.filling.changed();
       this.keeper.touch();
     });
   }

@@ -129,6 +129,7 @@ class Sheet {
     this.id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.picture = picture;
     this.strip = strip ?? [picture];
+    Object.assign(this, { wanted: 0, asked: 0 }); // versions of the mask, as filling.js says
     this.layers = Object.fromEntries(
       LAYERS.map((name) => [name, kept[name] ?? new Layer(name, picture.width, picture.height)]),
     );

@@ -60,7 +60,8 @@ class Results {
     const { editor } = this;
     const { sheet, shown, showing, split, holding, canCompare } = editor.desk;
     const strip = sheet?.strip ?? [];
-    this.find('.gf-result').hidden = !shown;
+    this.find('.gf-foot').hidden = !sheet;
+    this.find('[data-act=showResult]').disabled = !shown;
     this.find('[data-act=showResult]').setAttribute('aria-pressed', showing);
     this.find('[data-act=compare]').disabled = !canCompare;
     this.find('[data-act=use]').disabled = !canCompare || editor.busy;
@@ -69,9 +70,17 @@ class Results {
     this.border.setAttribute('aria-valuenow', Math.round(100 * split));
     this.find('.gf-left').hidden = !(holding || (showing && split > 0));
     this.find('.gf-right').hidden = !showing || holding || split >= 1;
-    if (shown) Object.assign(this.find('.gf-download'), { href: shown.href, download: shown.name });
+    this.#syncDownload(shown);
     this.find('.gf-strip').hidden = strip.length < 2;
     this.#syncStrip(strip, shown ?? sheet?.picture);
+  }
+
+  /** A link that leads nowhere is one that cannot be used yet. */
+  #syncDownload(shown) {
+    const link = this.find('.gf-download');
+    if (shown) Object.assign(link, { href: shown.href, download: shown.name });
+    else link.removeAttribute('href');
+    link.setAttribute('aria-disabled', !shown);
   }
 
   #syncStrip(strip, current) {

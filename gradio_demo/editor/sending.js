@@ -1,7 +1,8 @@
 // What goes to Python and what comes from there. Files travel by Gradio's upload route, each once.
 //
 // The value is {picture, layers, result, accepts, palette, opened}, as canvas.py says. `opened` tells
-// which picture the rest belongs to: Python hands it back, and what comes too late is recognised.
+// which picture, and which version of its mask, the rest belongs to: Python hands it back, and what
+// comes too late is recognised.
 
 class Sending {
   /**
@@ -35,6 +36,7 @@ class Sending {
 
   async #send(sheet) {
     const started = performance.now();
+    const { version } = sheet.layers.mask;
     const picture = await this.#sendPicture(sheet.picture);
     const layers = [];
     for (const name of LAYERS) {
@@ -44,7 +46,7 @@ class Sending {
     }
     this.count += 1;
     this.editor.root.dataset.sentMs = Math.round(performance.now() - started);
-    return this.#value({ picture, layers, opened: `${sheet.id} ${this.count}` });
+    return this.#value({ picture, layers, opened: `${sheet.id} ${version} ${this.count}` });
   }
 
   #value({ picture = null, layers = [], opened = '' }) {
@@ -128,10 +130,12 @@ class Sending {
   }
 
   async #receiveResult(file, sheet, opened) {
+    const [, version] = (opened ?? '').split(' ');
+    const old = this.editor.filling.isOld(sheet, version);
     const here = sheet.strip.find((picture) => picture.file?.path === file.path);
     if (here && this.lastResult === `${file.path} ${opened}`) return;
     this.lastResult = `${file.path} ${opened}`;
-    await this.editor.desk.addResult(sheet, here ?? new Picture({ name: nameOf(file), file }));
+    await this.editor.desk.addResult(sheet, here ?? new Picture({ name: nameOf(file), file }), old);
   }
 }
 

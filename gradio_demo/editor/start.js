@@ -48,6 +48,17 @@ function listenForPaste(editor) {
   document.addEventListener('paste', paste);
 }
 
+/** Tell the style sheet how far down the page the editor begins: it is as high as the window from there. */
+function keepToWindow(root) {
+  const measure = () => {
+    if (!root.offsetParent || document.fullscreenElement) return; // in a hidden tab
+    root.style.setProperty('--gf-top', `${Math.round(root.getBoundingClientRect().top + scrollY)}px`);
+  };
+  new ResizeObserver(measure).observe(root);
+  addEventListener('resize', measure);
+  measure();
+}
+
 /** Let the browser save a file. */
 function giveAway(file) {
   const href = URL.createObjectURL(file);
@@ -56,5 +67,13 @@ function giveAway(file) {
 }
 
 const editor = new Editor(element.querySelector('.gf-editor'), { upload, props, trigger, watch, server });
-window.gatefill = { flush: () => editor.sending.flush() }; // for FLUSH of canvas.py
+keepToWindow(editor.root);
+editor.filling.show();
+window.gatefill = {
+  // for the scripts of canvas.py
+  flush: () => editor.sending.flush(),
+  begin: (job) => editor.filling.begin(job),
+  end: (job) => editor.filling.end(job),
+  stopped: () => editor.filling.stopped(),
+};
 editor.sending.receive(props.value).then(() => editor.desk.offerDraft());
