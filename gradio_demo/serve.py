@@ -35,6 +35,7 @@ takes 170 kB. Nothing here depends on it."""
 
 def serve(settings: Settings) -> None:
     """Serve the page until a signal ends it. Raises InpaintError where it cannot be served."""
+    signal.signal(signal.SIGTERM, _interrupt)
     _check_address(settings)
     models = Models(
         settings.models, settings.weights, backend=settings.backend, device=settings.device
@@ -53,6 +54,11 @@ def serve(settings: Settings) -> None:
                 pass
         finally:
             _end(page)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """End as by Ctrl+C, so that what lies on the disk goes too."""
+    raise KeyboardInterrupt
 
 
 def _check_address(settings: Settings) -> None:

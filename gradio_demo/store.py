@@ -67,13 +67,17 @@ class Store:
             raise ConfigError(f"{what} is not a file; upload it and give what the upload answers")
         if "\0" in value or len(value) > 4096:
             raise ConfigError(f"{what} is not the name of a file; upload it first")
-        path = Path(os.path.abspath(value)) if "://" not in value else None
-        if path is None or not path.resolve().is_relative_to(self.root):
+        try:
+            path = Path(os.path.abspath(value)) if "://" not in value else None
+            inside = path is not None and path.resolve().is_relative_to(self.root)
+        except (OSError, ValueError):  # with characters that no name has
+            raise ConfigError(f"{what} is not the name of a file; upload it first") from None
+        if path is None or not inside:
             raise ConfigError(
                 f"{what} is not a file that was uploaded here; upload it, and give what the "
                 "upload answers"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):  # that of Path raises for a name that is too long
             raise ConfigError(
                 f"the file of {what} is not here any more; files are kept for "
                 f"{self.keep / 3600:.3g} hours: open or upload it again"

@@ -1,5 +1,6 @@
 """Zip files and loose files of visitors -> a folder, within limits, and nothing outside of it."""
 
+import re
 import shutil
 import stat
 import struct
@@ -20,6 +21,8 @@ MOST_DIRECTORY = 2 * MIB
 """Bytes of the list of members at the end of a zip file; it becomes far larger in memory."""
 END, LONGEST_END = b"PK\5\6", 65557
 """How the last record of a zip file begins, and bytes that it may have."""
+END_64 = b"PK\6\7"
+"""How that of a Zip64 begins, whose list may be longer than any other record says."""
 BLOCK = 1 << 20
 ENCRYPTED = 1
 """The flag of an encrypted member."""
@@ -120,9 +123,10 @@ def _check_directory(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - LONGEST_END, 0))
         end = file.read()
-    start = end.rfind(END)
-    (length,) = struct.unpack_from("<I", end[start:].ljust(16, b"\0"), 12)
-    if start >= 0 and length > MOST_DIRECTORY:
+    # Which of several records is the last one is not believed: one may lie within another.
+    records = [end[found.start() :] for found in re.finditer(re.escape(END), end)]
+    lengths = [struct.unpack_from("<I", one.ljust(16, b"\0"), 12)[0] for one in records]
+    if END_64 in end or max(lengths, default=0) > MOST_DIRECTORY:
         raise ImageError(f"{path.name} names too many files, or is a Zip64; send them in parts")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import time
 import zipfile
 
@@ -14,7 +15,7 @@ from gradio_demo.batch import fill_batch
 from gradio_demo.running import Job
 from gradio_demo.service import Order
 from gradio_demo.store import Limits, Store, result_name
-from gradio_demo.unpack import unpack
+from gradio_demo.unpack import MOST_DIRECTORY, unpack
 
 TINY = Order(network="tiny.safetensors")
 
@@ -48,7 +49,7 @@ def test_only_files_below_the_folder_are_taken(store, tmp_path):
     for value in (None, 7, [str(inside)], {}, {"path": None}, {"path": {"path": str(inside)}}):
         with pytest.raises(ConfigError, match="the picture is not a file; upload it"):
             store.uploaded(value, "the picture")
-    for name in (f"{inside}\0", "x" * 5000):
+    for name in (f"{inside}\0", "x" * 5000, f"{store.root}/\ud800.png"):
         with pytest.raises(ConfigError, match="not the name of a file"):
             store.uploaded(name, "the picture")
 
@@ -56,6 +57,8 @@ def test_only_files_below_the_folder_are_taken(store, tmp_path):
 def test_a_file_that_is_gone_is_said_to_have_been_kept_for_its_time(store):
     with pytest.raises(ConfigError, match=r"not here any more; files are kept for 0\.0278 hours"):
         store.uploaded(f"{store.root}/abc/photo.png", "the picture")
+    with pytest.raises(ConfigError, match="not here any more"):
+        store.uploaded(f"{store.root}/{'x' * 300}.png", "the picture")
 
 
 def test_files_go_when_nobody_used_them_for_their_time_and_folders_with_them(store):
@@ -224,6 +227,24 @@ def test_a_list_of_members_that_would_fill_the_memory_is_not_read(
     monkeypatch.setattr("zipfile.ZipFile", None)
     with pytest.raises(ImageError, match="names too many files"):
         unpack([archive], folder, store.limits)
+
+
+@pytest.mark.parametrize("kind", ["a record within the record", "Zip64"])
+def test_a_list_of_members_cannot_hide_behind_another_record(store, tmp_path, folder, kind):
+    """`zipfile` goes by the outer record, and by that of a Zip64 whatever the plain one says."""
+    member = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, *[0] * 8, 1, *[0] * 6) + b"a"
+    count = MOST_DIRECTORY // len(member) + 1
+    size = count * len(member)
+    long = struct.pack("<4sHH2s2sLLH", b"PK\5\6", 0, 0, b"PK", b"\5\6", size, 0, 0)
+    if kind == "Zip64":
+        long = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, 0)
+        long += struct.pack("<4sLQL", b"PK\6\7", 0, size, 1)
+        long += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(member), 0, 0)
+    (tmp_path / "list.zip").write_bytes(member * count + long)
+    with zipfile.ZipFile(tmp_path / "list.zip") as archive:
+        assert len(archive.namelist()) == count  # it is one
+    with pytest.raises(ImageError, match="names too many files"):
+        unpack([tmp_path / "list.zip"], folder, store.limits)
 
 
 def test_what_is_no_zip_or_has_no_pictures_is_refused(store, tmp_path, folder):
