@@ -10,7 +10,7 @@ from demos import picture_file, service_in
 from benchmarks.demo_client import BOUNDARY, form
 from core.backends import RUNTIMES
 from core.errors import ConfigError
-from gradio_demo.guard import MOST_JSON, Guard
+from gradio_demo.guard import HEADERS, MOST_JSON, Guard
 from gradio_demo.settings import Settings
 from gradio_demo.store import Limits, Store
 from gradio_demo.words import LANGUAGES, WORDS, language_of, said, translations
@@ -88,6 +88,7 @@ def test_only_files_of_the_store_may_be_fetched(store, tmp_path):
     [
         {"data": [{"path": "http://127.0.0.1/a", "meta": {"_type": "gradio.FileData"}}]},
         {"data": [[{"deep": {"path": "https://a.org/b"}}]]},
+        {"data": [7, {"path": "/a", "more": {"path": "https://a.org/b"}}], "x": 1},
         [{"path": "ftp://a/b"}],
     ],
 )
@@ -101,8 +102,9 @@ def test_files_that_are_addresses_are_refused(store, data):
 def test_bodies_are_passed_on_as_they_are_and_large_ones_refused(store):
     for body in (b'{"data": [{"path": "/a"}]}', b"a=b&c=d", b"{no json", b""):
         assert ask(store, "/gradio_api/run/x", body, "POST") == (200, body.decode())
-    status, text = ask(store, "/gradio_api/run/x", b" " * (MOST_JSON + 1), "POST")
-    assert status == 413 and "upload files" in text
+    for method in ("POST", "PUT", "PATCH"):
+        status, text = ask(store, "/gradio_api/run/x", b" " * (MOST_JSON + 1), method)
+        assert status == 413 and "upload files" in text
     status, text = ask(store, "/gradio_api/run/x", b"[" * 100_000, "POST")
     assert status in (200, 400)  # by the depth that this Python bears
 
@@ -201,6 +203,36 @@ def test_a_failure_is_one_sentence_without_a_trace(store, caplog):
     assert "ZeroDivisionError" in caplog.text  # the operator sees it
 
 
+def test_an_answer_has_each_header_once_and_the_applications_comes_first(store):
+    sent = []
+
+    async def app(scope, receive, send):
+        own = [(b"X-Content-Type-Options", b"own")]
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/config", "method": "GET", "headers": []}
+    asyncio.run(Guard(app, store)(scope, None, send))
+    names = [name.lower() for name, _ in sent[0]["headers"]]
+    assert len(names) == len(set(names)) == len(HEADERS)
+    assert (b"X-Content-Type-Options", b"own") in sent[0]["headers"]
+
+
+def test_nothing_but_http_is_spoken(store):
+    """A web socket would go round all that is looked at here."""
+    came = []
+
+    async def app(scope, receive, send):
+        came.append(scope["type"])
+
+    for kind in ("websocket", "lifespan"):
+        scope = {"type": kind, "path": "/config", "headers": []}
+        asyncio.run(Guard(app, store)(scope, None, None))
+    assert came == ["lifespan"]
+
+
 def test_an_answer_that_fails_half_way_is_ended(store, caplog):
     """Gradio raises in its streams; a client must not wait for more."""
     sent = []
@@ -240,7 +272,7 @@ def test_every_text_is_there_in_every_language_with_the_same_values():
         names = [{part.split("}")[0] for part in text.split("{")[1:]} for text in texts]
         assert all(found == names[0] for found in names), key
     assert translations()["ko"]["fill"] == "채우기"
-    assert said("loaded", "ko", name="cat") == "예시 cat: 채우기를 누르세요"
+    assert said("loaded", "ko", task="cat") == "cat: 채우기를 누르세요"
 
 
 @pytest.mark.parametrize(
