@@ -130,6 +130,7 @@ def _launch(settings: Settings, service: Service) -> Any:
         )  # fmt: skip
     except OSError as problem:
         raise _unheard(settings, problem) from None
+    page.app.iterators = Going(page.app.iterators)
     if settings.share and not page.share_url:
         page.close(verbose=False)
         raise ConfigError(
@@ -137,6 +138,17 @@ def _launch(settings: Settings, service: Service) -> Any:
             "--share out"
         )
     return page
+
+
+class Going(dict[str, Any]):
+    """What goes on, by the number of its event.
+
+    Gradio ends it where it is cancelled and where it comes to its end, both at once at times; what
+    is gone already is no fault then.
+    """
+
+    def __delitem__(self, key: str) -> None:
+        self.pop(key, None)
 
 
 def _end(page: Any) -> None:
