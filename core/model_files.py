@@ -59,6 +59,11 @@ def architecture_of(path: Path) -> str:
     return facts.architecture if facts[:2] == ("generator", "run") else ""
 
 
+def problem_of(path: Path) -> str:
+    """Why a file is no network of ours, or what is wrong with it; "" where it is one."""
+    return _facts_of(path, stamp(path)).problem
+
+
 def is_whole_graph(path: Path) -> bool:
     """Whether it is the graph of a network, all its parts being named after it, or a pipeline."""
     return path.suffix == GRAPH_SUFFIX and _facts_of(path, stamp(path)).part == "run"
@@ -91,6 +96,8 @@ class _Facts(NamedTuple):
     kind: str = ""
     part: str = ""
     architecture: str = ""
+    problem: str = ""
+    """Why nothing can be told."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,8 +107,8 @@ def _facts_of(path: Path, stamp: str) -> _Facts:
         if path.suffix == WEIGHTS_SUFFIX:
             return _Facts("generator", "run", read_info(path).architecture)
         info = _graph_of(path)
-    except InpaintError:
-        return _Facts()
+    except InpaintError as problem:
+        return _Facts(problem=str(problem))
     return _Facts(info.kind, info.part, info.architecture)
 
 

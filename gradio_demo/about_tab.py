@@ -1,5 +1,6 @@
 """The tab that says what the networks are, and on which terms."""
 
+import html
 import re
 from pathlib import Path
 
@@ -18,13 +19,17 @@ HEAD = "| network | guides | parameters | licence |\n| --- | --- | ---: | --- |\
 
 
 class AboutTab:
-    """A table of the networks, and the card of each."""
+    """A table of the networks, and the card of each, as they are when the page is loaded."""
 
     def __init__(self, service: Service, t: gr.I18n):
-        gr.Markdown(table(service.models), elem_id="networks")
-        for name, path in cards(service.models):
-            with gr.Accordion(name, open=False):
-                gr.Markdown(card(path))
+        self.service = service
+        self.networks = gr.Markdown(table(service.models), elem_id="networks")
+        self.cards = gr.Markdown(folded(service.models), elem_id="cards")
+        self.shown = [self.networks, self.cards]
+
+    def now(self) -> list[str]:
+        """What is to be shown."""
+        return [table(self.service.models), folded(self.service.models)]
 
 
 def table(models: Models) -> str:
@@ -37,6 +42,14 @@ def cards(models: Models) -> list[tuple[str, Path]]:
     paths = {name: models.path(name).with_suffix(".md") for name in models.names()}
     paths[DEFAULT_EDGES.stem] = DEFAULT_EDGES.with_suffix(".md")
     return [(name, path) for name, path in paths.items() if path.is_file()]
+
+
+def folded(models: Models) -> str:
+    """The cards, each to be opened by its name."""
+    return "\n\n".join(
+        f"<details><summary>{html.escape(name)}</summary>\n\n{card(path)}\n\n</details>"
+        for name, path in cards(models)
+    )
 
 
 def card(path: Path) -> str:

@@ -11,7 +11,7 @@ from gradio_demo.batch_tab import BatchTab
 from gradio_demo.canvas import LayerCanvas
 from gradio_demo.compare_tab import CompareTab
 from gradio_demo.edit_tab import EditTab
-from gradio_demo.page import Page, words
+from gradio_demo.page import Page, drawers_of, networks_of, quiet, words
 from gradio_demo.service import Service
 
 TITLE = "Gatefill"
@@ -41,13 +41,20 @@ def build_app(service: Service, url: str = "http://127.0.0.1:7860/") -> gr.Block
             with gr.Tab(t("edit"), id="edit"):
                 edit = EditTab(service, t)
             with gr.Tab(t("batch"), id="batch"):
-                BatchTab(service, t)
+                batch = BatchTab(service, t)
             with gr.Tab(t("compare"), id="compare"):
-                CompareTab(service, edit, t)
+                compare = CompareTab(service, edit, t)
             with gr.Tab(t("api"), id="api"):
                 ApiTab(service, url)
             with gr.Tab(t("about"), id="about"):
-                AboutTab(service, t)
+                about = AboutTab(service, t)
+        networks = [edit.settings.network, batch.settings.network, *compare.networks]
+
+        def now() -> list[Any]:
+            """What there is to choose from may have changed since the start."""
+            return [*(networks_of(service) for _ in networks), drawers_of(service), *about.now()]
+
+        page.load(now, None, [*networks, edit.kind, *about.shown], **quiet())
     return page
 
 

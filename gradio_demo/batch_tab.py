@@ -24,7 +24,8 @@ from gradio_demo.page import (
 from gradio_demo.service import Service
 from gradio_demo.words import said
 
-COLUMNS = ("image", "result", "size", "hole %", "seconds")
+COLUMNS = ("image", "size", "hole", "seconds")
+"""Of the table, named in `words`; in place of all but the first stands what went wrong."""
 
 
 class BatchTab:
@@ -35,30 +36,33 @@ class BatchTab:
         gr.Markdown(t("batch_help"))
         with gr.Row():
             with gr.Column():
-                self.pictures = gr.File(
-                    label=t("pictures"), file_count="multiple", elem_id="batch-pictures",
-                    height=150,
-                )  # fmt: skip
-                self.masks = gr.File(
-                    label=t("masks"), file_count="multiple", elem_id="batch-masks",
-                    height=150,
-                )  # fmt: skip
+                with gr.Row():
+                    self.pictures, self.masks = (self._drop(t, x) for x in ("pictures", "masks"))
                 self.settings = settings(service, t, "batch")
                 with gr.Row():
                     self.fill = gr.Button(t("fill_all"), variant="primary", elem_id="batch-fill")
                     self.cancel = gr.Button(t("cancel"), elem_id="batch-cancel")
                 self.status = gr.HTML(status(""), elem_id="batch-status")
             with gr.Column():
+                self.hint = gr.Markdown(t("batch_results"), elem_id="batch-hint")
                 self.results = gr.File(
-                    label=t("results"), interactive=False, elem_id="batch-results"
+                    label=t("results"), interactive=False, elem_id="batch-results", visible=False
                 )
                 self.report = gr.HTML(elem_id="batch-report", label=t("report"))
         self._connect()
 
+    @staticmethod
+    def _drop(t: gr.I18n, name: str) -> gr.File:
+        """Where files are dropped."""
+        with gr.Column(min_width=240):
+            return gr.File(
+                label=t(name), file_count="multiple", elem_id=f"batch-{name}", height=170
+            )
+
     def _connect(self) -> None:
         event = self.fill.click(
             self._fill, [self.pictures, self.masks, *self.settings.inputs],
-            [self.results, self.report, self.status],
+            [self.hint, self.results, self.report, self.status],
             **quiet(concurrency_id=BATCH, concurrency_limit=1),
         )  # fmt: skip
         self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
@@ -69,7 +73,7 @@ class BatchTab:
 
     def _fill(
         self, request: gr.Request, pictures: Any, masks: Any, *asked: Any
-    ) -> Iterator[tuple[Any, Any, Any]]:
+    ) -> Iterator[tuple[Any, ...]]:
         language = spoken(request)
         files, holes = self._files(pictures, "a picture"), self._files(masks, "a mask")
         if not files:
@@ -78,12 +82,13 @@ class BatchTab:
         steps = self.service.workers.steps(
             lambda job: fill_batch(self.service, files, holes, order, job)
         )
-        skip = gr.skip()
-        done = yield from follow(steps, lambda job: (skip, skip, going_on(job, language)))
+        skips = [gr.skip()] * 3
+        done = yield from follow(steps, lambda job: (*skips, going_on(job, language)))
         facts = {k: done.report[k] for k in ("done", "failed", "network", "runs_on")}
         yield (
-            str(done.path),
-            table(done.report["lines"]),
+            gr.Markdown(visible=False),
+            gr.File(value=str(done.path), visible=True),
+            table(done.report["lines"], language),
             status(said("batch_done", language, **facts)),
         )
 
@@ -91,19 +96,22 @@ class BatchTab:
         return [self.service.store.uploaded(str(path), what) for path in given or []]
 
 
-def table(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The lines of a report, for people."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
-    body = "".join(f"<tr>{''.join(map(_cell, _row(line)))}</tr>" for line in lines)
-    return f'<div class="job-report"><table><tr>{head}</tr>{body}</table></div>'
+def table(lines: Sequence[Mapping[str, Any]], language: str = "en") -> str:
+    """The lines of a report, for people; what went wrong stands first."""
+    names = (html.escape(said(f"column_{name}", language)) for name in COLUMNS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = "".join(map(_row, sorted(lines, key=lambda line: line["status"] == "done")))
+    return (
+        '<div class="job-report" tabindex="0" role="region"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
-def _row(line: Mapping[str, Any]) -> list[Any]:
+def _row(line: Mapping[str, Any]) -> str:
+    name = f'<th scope="row">{html.escape(str(line["image"]))}</th>'
     if line["status"] != "done":
-        return [line["image"], line.get("error", line["status"]), "", "", ""]
+        words = html.escape(str(line.get("error", line["status"])))
+        return f'<tr class="job-failed">{name}<td colspan="{len(COLUMNS) - 1}">{words}</td></tr>'
     size = f"{line['width']} x {line['height']}"
-    return [line["image"], line["status"], size, line["hole_percent"], line["seconds"]]
-
-
-def _cell(value: Any) -> str:
-    return f"<td>{html.escape(str(value))}</td>"
+    values = (size, line["hole_percent"], line["seconds"])
+    return f"<tr>{name}{''.join(f'<td>{html.escape(str(value))}</td>' for value in values)}</tr>"

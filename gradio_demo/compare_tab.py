@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from core.errors import InpaintError
 from gradio_demo.canvas import FLUSH
 from gradio_demo.edit_tab import EditTab
 from gradio_demo.page import (
@@ -20,41 +21,69 @@ from gradio_demo.page import (
     spoken,
     status,
 )
-from gradio_demo.service import Service
+from gradio_demo.service import Done, Service
+from gradio_demo.sources import Painting
 from gradio_demo.words import said
 
 SIDES = ("first", "second")
+TALLEST = 600
+"""Pixels of the screen for the picture with the slider."""
 
 
 class CompareTab:
     """Two networks, or one by two backends; how to fill is as the editor's tab says."""
 
     def __init__(self, service: Service, edit: EditTab, t: gr.I18n):
-        self.service, self.edit = service, edit
+        self.service, self.edit, self.t = service, edit, t
         gr.Markdown(t("compare_help"))
-        self.choices: list[Any] = []
-        self.outputs: list[Any] = []
         with gr.Row():
-            for side, first in zip(SIDES, service.models.names() * 2, strict=False):
-                with gr.Column():
-                    choice = chosen_network(service, t, side, side, first=first)
-                    self.choices += choice
-                    picture = gr.Image(
-                        type="filepath", format="png", interactive=False, label=t(side),
-                        elem_id=f"{side}-result", buttons=["download", "fullscreen"],
-                    )  # fmt: skip
-                    facts = gr.HTML(status(""), elem_id=f"{side}-facts")
-                    self.outputs += [picture, facts]
+            self.choices = self._choices()
         with gr.Row():
             self.start = gr.Button(t("compare_now"), variant="primary", elem_id="compare")
             self.cancel = gr.Button(t("cancel"), elem_id="compare-cancel")
+        gr.Markdown(t("compare_empty"), elem_id="compare-empty")  # in sight as tabs.css says
         self.status = gr.HTML(status(""), elem_id="compare-status")
+        with gr.Row():
+            self.outputs = [part for side in SIDES for part in self._result(side)]
+        caption: Any = t("compare_slider")
+        self.slider = gr.ImageSlider(
+            type="filepath", format="png", interactive=False, visible=False, elem_id="compare-both",
+            label=caption, max_height=TALLEST, buttons=["fullscreen"],
+        )  # fmt: skip
         self._connect()
+
+    @property
+    def networks(self) -> list[gr.Dropdown]:
+        """The dropdowns of the networks."""
+        return [self.choices[0], self.choices[2]]
+
+    def _choices(self) -> list[Any]:
+        """Network and backend of each side."""
+        network, runtime = self.service.models.other()
+        with gr.Column():
+            first = chosen_network(self.service, self.t, "first", "first")
+        with gr.Column():
+            second = chosen_network(
+                self.service, self.t, "second", "second", first=network, runtime=runtime
+            )
+        return [*first, *second]
+
+    def _result(self, side: str) -> tuple[Any, ...]:
+        """Where the result of a side is shown: picture, words, and the file to download."""
+        with gr.Column():
+            picture = gr.Image(
+                type="filepath", format="png", interactive=False, label=self.t(side),
+                elem_id=f"{side}-result", buttons=["fullscreen"],
+            )  # fmt: skip
+            facts = gr.HTML(status(""), elem_id=f"{side}-facts")
+            label: Any = self.t("download")
+            file = gr.DownloadButton(label, visible=False, size="sm", elem_id=f"{side}-download")
+        return picture, facts, file
 
     def _connect(self) -> None:
         event = self.start.click(
             self._compare, [self.edit.canvas, *self.choices, self.edit.style,
-            *self.edit.settings.how], [*self.outputs, self.status], js=FLUSH,
+            *self.edit.settings.how], [*self.outputs, self.slider, self.status], js=FLUSH,
             **quiet(concurrency_id=DEVICE, concurrency_limit=self.service.workers.count),
         )  # fmt: skip
         self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
@@ -77,11 +106,32 @@ class CompareTab:
         pairs = ((network_1, backend_1), (network_2, backend_2))
         orders = [asked_for(network, backend, *how) for network, backend in pairs]
         steps = self.service.workers.steps(lambda job: self.service.compare(source, orders, job))
-        skips = [gr.skip()] * len(self.outputs)
+        skips = [gr.skip()] * (len(self.outputs) + 1)
         found = yield from follow(steps, lambda job: (*skips, going_on(job, language)))
+        seen = [self._seen(one) for one in found]
         shown = [
             value
-            for done in found
-            for value in (str(done.path), status(filled_words(done, language)))
+            for one, path in zip(found, seen, strict=True)
+            for value in self._shown(one, path, source, language)
         ]
-        yield (*shown, status(said("ready", language)))
+        both = tuple(path for path in seen if path)
+        slider = gr.ImageSlider(value=both if len(both) == 2 else None, visible=len(both) == 2)
+        yield (*shown, slider, status(said("ready", language)))
+
+    def _seen(self, one: Done | InpaintError) -> str | None:
+        """A picture that browsers show, if there is a result."""
+        return str(self.service.previews.shown(one.path)) if isinstance(one, Done) else None
+
+    def _shown(
+        self, one: Done | InpaintError, seen: str | None, source: Painting, language: str
+    ) -> tuple[Any, ...]:
+        """What is shown of a side; see `_result`."""
+        if isinstance(one, InpaintError):
+            words = self.service.store.plain(str(one))
+            return None, status(words[:1].upper() + words[1:]), gr.DownloadButton(visible=False)
+        words = filled_words(one, language)
+        left = source.left(self.service.models.contract(one.report["network"]))
+        if left:
+            layers = ", ".join(said(f"layer_{name}", language) for name in left)
+            words += ". " + said("not_taken", language, layers=layers)
+        return seen, status(words), gr.DownloadButton(value=str(one.path), visible=True)

@@ -27,6 +27,7 @@ from gradio_demo.page import (
     asked_for,
     backends_of,
     cancelled,
+    drawers_of,
     filled_words,
     follow,
     going_on,
@@ -71,7 +72,7 @@ class EditTab:
                 with gr.Accordion(t("lines"), open=False):
                     self.kind = gr.Dropdown(
                         service.drawers(), value=service.drawers()[0], label=t("kind"),
-                        elem_id="sketch-kind",
+                        elem_id="sketch-kind", allow_custom_value=True,  # as that of networks
                     )  # fmt: skip
                     self.sketch = gr.Button(t("sketch"), elem_id="sketch")
                 with gr.Accordion(t("views"), open=False):
@@ -121,6 +122,7 @@ class EditTab:
             self._job("attention", [self.attention.click], self._attention, self.inputs, views),
             self._job("gates", [self.gates.click], self._gates, self.inputs, views),
         ]
+        self.kind.focus(lambda: drawers_of(self.service), None, self.kind, **quiet())
         gr.on(
             [self.cancel.click, self.canvas.cancel], cancelled, None, self.status,
             cancels=jobs, js=STOPPED, **quiet(queue=False),

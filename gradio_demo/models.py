@@ -4,6 +4,8 @@ Only bundled weights, files below one folder and the file that the operator name
 a visitor gives a name, never a path.
 """
 
+import importlib.util
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -17,19 +19,25 @@ from core.backends.eager import TorchBackend
 from core.contract import Contract, Port
 from core.errors import ConfigError
 from core.model_files import (
-    EDGES,
-    architecture_of,
+    SUFFIXES,
     bundled_files,
     contract_of_file,
     files_below,
     fills_pictures,
+    problem_of,
     stamp,
 )
+from core.sketch.files import PUBLISHED, drawer_kind
 from core.weights import DEFAULT_WEIGHTS
 from gradio_demo.running import Turns
 
+DRAWING = tuple({*SUFFIXES, *PUBLISHED})
+"""Suffixes of files that may draw lines."""
 KEPT = 4
 """Networks that stay open; the one used longest ago makes room for another."""
+
+
+log = logging.getLogger("gatefill")
 
 
 class Shared:
@@ -93,6 +101,7 @@ class Models:
         """At the device."""
         self.backend = backend
         self._folder, self._device = folder, device
+        self._reported: set[tuple[Path, str]] = set()
         self._open: OrderedDict[tuple[Path, str, str], tuple[Backend, str]] = OrderedDict()
         contract_of_file(first or DEFAULT_WEIGHTS)  # what is wrong with it is said at once
         own = first is not None and first.resolve() not in [path for _, path in self._known(None)]
@@ -100,19 +109,19 @@ class Models:
         self.first = self._name_of(first or DEFAULT_WEIGHTS)
 
     def names(self) -> list[str]:
-        """All networks that fill pictures, that which is chosen at first before the others."""
+        """All networks that fill pictures, that which is chosen at first before the others.
+
+        The folder is looked through each time, so that what is put there is found at once; what
+        is wrong with a file is in the log.
+        """
+        self._report()
         names = [name for name, path in self._known(self._named) if fills_pictures(path)]
         return sorted(names, key=lambda name: (name != self.first, "." in name, name))
 
-    def drawers(self) -> list[str]:
-        """Networks of the folder that draw lines; the bundled one is not among them."""
-        own = files_below(self._folder) if self._folder else ()
-        return sorted(name for name, path in own if architecture_of(path) == EDGES)
-
-    def drawer_path(self, name: str) -> Path:
-        """The file of one of `drawers`."""
-        assert self._folder is not None  # or there were none
-        return self._folder / name
+    def drawers(self) -> dict[str, Path]:
+        """Files of the folder that draw lines, by name; the bundled one is not among them."""
+        own = files_below(self._folder, DRAWING) if self._folder else ()
+        return {name: path for name, path in sorted(own) if drawer_kind(path)}
 
     def path(self, name: object) -> Path:
         """The file of a network. Raises ConfigError for a name that is none."""
@@ -132,6 +141,23 @@ class Models:
         """What can be asked to run a network. Raises as `path`."""
         only = BY_SUFFIX.get(self.path(name).suffix)
         return ("auto", only[0]) if only else RUNTIMES
+
+    def other(self) -> tuple[str, str]:
+        """A network and a backend to compare the first one with.
+
+        Another network that takes the same guides; else another runtime that is installed, for a
+        file that several run; else a network that takes at least those guides; else the same.
+        """
+        wanted, others = self._given(self.first), self.names()[1:]
+        alike = [name for name in others if self._given(name) == wanted]
+        more = [name for name in others if self._given(name) > wanted and not self._labels(name)]
+        runtimes = [x for x in ("openvino", "onnxruntime") if importlib.util.find_spec(x)]
+        if self.backend in runtimes:
+            runtimes.remove(self.backend)
+        several = runtimes and len(self.backends(self.first)) > 2
+        if alike or not several:
+            return next(iter([*alike, *more, self.first])), "auto"
+        return self.first, runtimes[0]
 
     def with_labels(self) -> str | None:
         """The first network that takes a map of labels, if there is one."""
@@ -156,12 +182,27 @@ class Models:
         seconds = time.perf_counter() - started if fresh else 0.0
         return Opened(str(name), Shared(inner, self.turns), runs_on, seconds)
 
+    def _given(self, name: str) -> set[str]:
+        """The guides that people give to a network."""
+        return {port.name for port in self.contract(name).guides if port.given}
+
+    def _labels(self, name: str) -> bool:
+        return labels_port(self.contract(name)) is not None
+
     def _known(self, named: Path | None) -> list[tuple[str, Path]]:
         """Name and path of each file; names of bundled weights have no suffix."""
         known = [(path.stem, path) for path in bundled_files()]
         if named is not None:
             known.append((named.name, named))
         return known + list(files_below(self._folder) if self._folder else ())
+
+    def _report(self) -> None:
+        """Name in the log, once, what cannot be offered of the folder."""
+        for name, path in files_below(self._folder) if self._folder else ():
+            problem, seen = problem_of(path), (path, stamp(path))
+            if problem and seen not in self._reported and not drawer_kind(path):
+                self._reported.add(seen)
+                log.warning("%s is not offered: %s", name, problem)
 
     def _name_of(self, path: Path) -> str:
         wanted = path.resolve()

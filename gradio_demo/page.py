@@ -115,21 +115,36 @@ def asked_for(
 
 
 def chosen_network(
-    service: Service, t: gr.I18n, key: str, prefix: str, *, first: str = ""
+    service: Service, t: gr.I18n, key: str, prefix: str, *, first: str = "", runtime: str = ""
 ) -> tuple[Any, Any]:
-    """Two dropdowns: a network and what runs it. `prefix` is that of their ids."""
+    """Two dropdowns: a network and what runs it. `prefix` is that of their ids.
+
+    first, runtime: what is chosen at first; "" = as the operator said.
+    """
     first = first or service.models.first
     network = gr.Dropdown(
-        service.models.names(), value=first, label=t(key), elem_id=f"{prefix}-network"
-    )
+        service.models.names(), value=first, label=t(key), elem_id=f"{prefix}-network",
+        allow_custom_value=True,  # as below
+    )  # fmt: skip
+    network.focus(lambda: networks_of(service), None, network, **quiet())
     backend = gr.Dropdown(
         list(service.models.backends(first)),
-        value=_first_backend(service, first),
+        value=runtime or _first_backend(service, first),
         label=t("backend"),
         allow_custom_value=True,  # what can be chosen changes, and is checked in `models`
         elem_id=f"{prefix}-backend",
     )
     return network, backend
+
+
+def networks_of(service: Service) -> gr.Dropdown:
+    """The dropdown of the networks that there are now; which one is chosen stays."""
+    return gr.Dropdown(service.models.names())
+
+
+def drawers_of(service: Service) -> gr.Dropdown:
+    """The dropdown of the ways of drawing lines that there are now."""
+    return gr.Dropdown(service.drawers())
 
 
 def settings(service: Service, t: gr.I18n, prefix: str) -> Settings:
@@ -208,7 +223,10 @@ def filled_words(done: Done, language: str) -> str:
 
 def going_on(job: Job, language: str) -> str:
     """The status of a job."""
-    return status(said(job.doing, language), job.share if job.doing == FILLING else 0.0)
+    doing, place = said(job.doing, language), job.place
+    if place:
+        doing = said("part", language, doing=doing, number=place[0], count=place[1])
+    return status(doing, job.share if place or job.doing == FILLING else 0.0)
 
 
 def quiet(**options: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Job:
         self.doing = WAITING
         self.share = 0.0
         """Of all that is done, from 0 to 1."""
+        self.place: tuple[int, int] | None = None
+        """Which of how many parts is being done, from 1."""
         self._part = (0.0, 1.0)
         self._stop = threading.Event()
 
@@ -62,13 +64,14 @@ class Job:
     @contextmanager
     def part(self, number: int, count: int) -> Iterator[None]:
         """Within it, what is told is that of one part of `count` equal ones."""
-        before = self._part
+        before, place = self._part, self.place
         start, length = before
         self._part = (start + length * number / count, length / count)
+        self.place = (number + 1, count)
         try:
             yield
         finally:
-            self._part = before
+            self._part, self.place = before, place
         self.share = start + length * (number + 1) / count
 
 

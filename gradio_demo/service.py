@@ -15,11 +15,13 @@ from torch import Tensor
 from core.commands.guides import Reading, read_guides
 from core.commands.jobs import Filled, fill_picture
 from core.contract import THRESHOLD, Contract
-from core.errors import ConfigError
+from core.errors import ConfigError, InpaintError
 from core.image import Picture, read_picture, save_pixels, write_picture
+from core.model_files import stamp
 from core.options import FillOptions
 from core.pipeline import Inpainter
 from core.sketch.draw import WORK_SIZE, Drawer, draw_lines, open_drawer
+from core.sketch.files import drawer_kind, is_installed
 from core.views import attention_sheet, gates_sheet
 from gradio_demo.models import Models, Opened, labels_port
 from gradio_demo.previews import Previews
@@ -61,7 +63,7 @@ class Service:
     def __init__(self, models: Models, store: Store, workers: Workers):
         self.models, self.store, self.workers = models, store, workers
         self.previews = Previews(store)
-        self._drawers: dict[str, Drawer] = {}
+        self._drawers: dict[tuple[str, str], Drawer] = {}
 
     def close(self) -> None:
         """End all that is being done and wait for it."""
@@ -80,12 +82,19 @@ class Service:
         write_picture(path, picture, filled.completed, alpha=source.alpha(picture, mask))
         return Done(path, _report(network, filled))
 
-    def compare(self, source: Source, orders: Sequence[Order], job: Job) -> list[Done]:
-        """The same hole by each of the orders."""
-        found = []
+    def compare(
+        self, source: Source, orders: Sequence[Order], job: Job
+    ) -> list[Done | InpaintError]:
+        """The same hole by each of the orders, or why one cannot; raises where none can."""
+        found: list[Done | InpaintError] = []
         for number, order in enumerate(orders):
             with job.part(number, len(orders)):
-                found.append(self.fill(source, order, job))
+                try:
+                    found.append(self.fill(source, order, job))
+                except InpaintError as problem:
+                    found.append(problem)
+        if all(isinstance(one, InpaintError) for one in found):
+            raise found[0]  # type: ignore[misc]  # as the line before says
         return found
 
     def look(self, view: str, source: Source, order: Order, job: Job) -> Path:
@@ -101,7 +110,8 @@ class Service:
 
     def drawers(self) -> list[str]:
         """The ways in which lines can be drawn from pictures."""
-        return [*DRAWERS, *self.models.drawers()]
+        there = [*filter(is_installed, DRAWERS), *self.models.drawers()]
+        return there or [DRAWERS[0]]  # which says what is missing
 
     def sketch(self, picture: Path, kind: str, job: Job, *, layer: bool = False) -> Path:
         """The lines of a picture, white on black, or on transparent ground as a layer has them."""
@@ -167,16 +177,18 @@ class Service:
         return path
 
     def _drawer(self, kind: str) -> Drawer:
-        """Opened once."""
+        """Opened once, and anew when its file is another one."""
         if kind not in self.drawers():
             raise ConfigError(
                 f"no way of drawing lines is called {str(kind)[:80]!r}; choose one of "
                 f"{', '.join(self.drawers())}"
             )
-        if kind not in self._drawers:
-            own = None if kind in DRAWERS else self.models.drawer_path(kind)
-            self._drawers[kind] = open_drawer("detector" if own else kind, weights=own)
-        return self._drawers[kind]
+        own = self.models.drawers().get(kind)
+        key = (kind, stamp(own) if own else "")
+        if key not in self._drawers:
+            found = open_drawer(drawer_kind(own) if own else kind, weights=own)
+            self._drawers = {k: v for k, v in self._drawers.items() if k[0] != kind} | {key: found}
+        return self._drawers[key]
 
 
 def _check_some_known(mask: Tensor, contract: Contract) -> None:

@@ -63,6 +63,11 @@ class Painting:
         guides = {port.name: self._guide(port, picture) for port in contract.guides}
         return mask[:, 3:], {name: guide for name, guide in guides.items() if guide is not None}
 
+    def left(self, contract: Contract) -> list[str]:
+        """The layers that a network does not take."""
+        taken = {SEMANTIC if p.kind == "labels" else p.name for p in contract.guides if p.given}
+        return [name for name in self.layers if name not in taken | {"mask"}]
+
     def alpha(self, picture: Picture, mask: Tensor) -> Tensor | None:
         """None: the picture's own."""
         return None

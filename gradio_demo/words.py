@@ -82,6 +82,19 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "`cat.jpg` のマスクは同じ場所の `cat.mask.png` か `cat_mask.png`、またはマスクの中の "
         "`cat.png` です。一つだけなら全画像に使います。白が穴です。スケッチは `cat.sketch.png`。",
     ),
+    "batch_results": (
+        "A zip of the filled pictures comes here, with a report that has a line for each of them. "
+        "A picture that fails does not stop the others.",
+        "填充后的图片以 zip 形式出现在这里，并附报告，每张图片一行。某张失败不影响其他图片。",
+        "채운 그림들의 zip 이 여기에 나옵니다. 그림마다 한 줄인 보고서가 함께 있으며, "
+        "하나가 실패해도 나머지는 계속됩니다.",
+        "補完した画像の zip がここに出ます。画像ごとに一行のレポートが付き、"
+        "一枚が失敗しても残りは続きます。",
+    ),
+    "column_image": ("Picture", "图片", "그림", "画像"),
+    "column_size": ("Size", "大小", "크기", "サイズ"),
+    "column_hole": ("Hole %", "区域 %", "구멍 %", "穴 %"),
+    "column_seconds": ("Seconds", "秒", "초", "秒"),
     "results": ("Results and report", "结果与报告", "결과와 보고서", "結果とレポート"),
     "report": ("Report", "报告", "보고서", "レポート"),
     "compare_help": (
@@ -90,6 +103,28 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "편집기의 같은 구멍을 두 가지로 채웁니다.",
         "エディターの同じ穴を二通りで補完します。",
     ),
+    "compare_empty": (
+        "There is no picture in the editor yet: open one in the tab Edit, and brush over a hole.",
+        "编辑器中还没有图片：请在“编辑”中打开图片并画出要填充的区域。",
+        "편집기에 아직 그림이 없습니다. 편집 탭에서 그림을 열고 구멍을 칠하세요.",
+        "エディターにまだ画像がありません。「編集」で画像を開き、穴を塗ってください。",
+    ),
+    "compare_slider": (
+        "First on the left, second on the right",
+        "左为第一，右为第二",
+        "왼쪽이 첫째, 오른쪽이 둘째",
+        "左が一つ目、右が二つ目",
+    ),
+    "download": ("Download", "下载", "내려받기", "ダウンロード"),
+    "not_taken": (
+        "Without the {layers} that you drew: this network takes none",
+        "未使用所绘{layers}：此网络不支持",
+        "그린 {layers} 은(는) 이 네트워크가 받지 않아 쓰지 않았습니다",
+        "描いた{layers}は、このネットワークが受け取らないので使っていません",
+    ),
+    "layer_sketch": ("lines", "草图", "스케치", "スケッチ"),
+    "layer_color": ("colors", "颜色", "색", "色"),
+    "layer_semantic": ("map", "语义图", "의미 지도", "意味マップ"),
     "first": ("First", "第一", "첫째", "一つ目"),
     "second": ("Second", "第二", "둘째", "二つ目"),
     "picture": ("Picture", "图片", "그림", "画像"),
@@ -97,6 +132,12 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     "waiting": ("Waiting for a turn", "排队中", "차례를 기다리는 중", "順番待ち"),
     "reading": ("Reading", "读取中", "읽는 중", "読み込み中"),
     "filling": ("Filling", "填充中", "채우는 중", "補完中"),
+    "part": (
+        "{doing}, {number} of {count}",
+        "{doing}（{number}/{count}）",
+        "{doing} ({number}/{count})",
+        "{doing}（{number}/{count}）",
+    ),
     "writing": ("Writing", "写入中", "쓰는 중", "書き込み中"),
     "cancelled": (
         "Cancelled; nothing was changed",

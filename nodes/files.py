@@ -16,14 +16,13 @@ from ..core.model_files import (
     fills_pictures,
     is_whole_graph,
 )
+from ..core.sketch.files import PUBLISHED
 
 FOLDER = "inpaint"
 """Of ComfyUI's models; other packs keep theirs there too."""
 PREFIX = "bundled/"
 DEFAULT = PREFIX + "deepfillv2-photos.safetensors"
 PALETTES = (".gpl", ".json")
-DRAWERS = (".pytorch", ".pth", ".pt", ".task")
-"""Of published files that draw lines; other packs' networks end in some of these too."""
 
 
 def add_folder() -> None:
@@ -88,12 +87,12 @@ def graph_names() -> list[str]:
 def drawer_names() -> list[str]:
     """Files of models/inpaint that may draw lines: published ones, and edge detectors of ours."""
     own = (name for name, path in _files() if architecture_of(path) == EDGES)
-    return sorted({*own, *(name for name, _ in _files(suffixes=DRAWERS))})
+    return sorted({*own, *(name for name, _ in _files(suffixes=PUBLISHED))})
 
 
 def drawer_path(name: str) -> Path:
     """The file of one of `drawer_names`. Raises ConfigError for one that is not there."""
-    found = dict(_files(suffixes=(*DRAWERS, ".safetensors"))).get(name)
+    found = dict(_files(suffixes=(*PUBLISHED, ".safetensors"))).get(name)
     if found is None:
         raise ConfigError(f"there is no file {name!r} in models/{FOLDER}; put it there")
     return found
