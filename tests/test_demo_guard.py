@@ -10,9 +10,11 @@ from demos import picture_file, service_in
 from benchmarks.demo_client import BOUNDARY, form
 from core.backends import RUNTIMES
 from core.errors import ConfigError
+from gradio_demo.asgi import Refused
 from gradio_demo.guard import HEADERS, MOST_JSON, Guard
 from gradio_demo.settings import Settings
 from gradio_demo.store import Limits, Store
+from gradio_demo.uploads import Upload
 from gradio_demo.words import LANGUAGES, WORDS, language_of, said, translations
 
 
@@ -169,6 +171,43 @@ def test_an_upload_is_a_form_of_files_and_nothing_else(store, body, kind, words)
     """Gradio holds what is no file in memory, whatever its size."""
     status, text = ask(store, "/gradio_api/upload", body, "POST", **kind)
     assert status == 400 and words in text
+
+
+def upload(store, *messages):
+    """What is received of an upload that comes in several messages."""
+    scope = {"headers": [(b"content-type", FORM["content_type"].encode())]}
+    left = [{"type": "http.request", "body": body} for body in messages]
+
+    async def receive():
+        return left.pop(0)
+
+    async def work():
+        received = await Upload(scope, receive, store).begin()
+        return [(await received())["body"] for _ in messages]
+
+    return asyncio.run(work())
+
+
+def test_what_comes_in_several_messages_is_added_up(store, monkeypatch):
+    looks = []
+    monkeypatch.setattr("gradio_demo.uploads.STRIDE", 1000)
+    monkeypatch.setattr(type(store), "room_for", lambda self, size: not looks.append(size))
+    whole = form("a.png", b"x" * 3000)
+    parts = [whole[at : at + 100] for at in range(0, len(whole), 100)]
+    assert upload(store, *parts) == parts
+    assert looks == [0, 1000, 1000, 1000]
+    with pytest.raises(Refused, match="too large"):
+        upload(store, form("a.png", b"")[:-4], *[b"x" * 10_000] * 300)
+
+
+def test_each_part_of_an_upload_is_a_file(store):
+    one = form("a.png", b"x")
+    two = one.replace(f"--{BOUNDARY}--".encode(), b"") + form("b.png", b"y")
+    assert upload(store, two) == [two]
+    head = b'Content-Disposition: form-data; name="files"; filename="b.png"'
+    for other in (head.replace(b'; filename="b.png"', b""), b"Content-Type: image/png"):
+        with pytest.raises(Refused, match="files alone"):
+            upload(store, two.replace(head, other))
 
 
 def test_an_upload_that_is_cut_off_leaves_no_trace_in_the_log(store, caplog):

@@ -110,6 +110,23 @@ def test_nothing_is_made_where_there_is_no_room(store, monkeypatch):
         store.new_folder()
 
 
+def test_the_oldest_goes_whatever_it_is_called(store, monkeypatch):
+    ages = {"a": 1000, "b": 3000, "c": 2000, "d": 5000, "e": 4000}
+    files = {name: picture_file(store.root / name / "photo.png") for name in ages}
+    store.keep = 10_000
+    for name, age in ages.items():
+        os.utime(files[name], (time.time() - age,) * 2)
+    monkeypatch.setattr("gradio_demo.store.MOST_KEPT", 3 * files["a"].stat().st_size)
+    assert store.sweep() == 2
+    assert [name for name, path in files.items() if path.exists()] == ["a", "b", "c"]
+
+
+def test_a_file_of_too_many_bytes_is_not_opened(store):
+    (store.root / "photo.png").write_bytes(b"x" * 100_001)
+    with pytest.raises(ImageError, match=r"photo\.png has 0\.1 MiB, more than the 0\.1 allowed"):
+        store.picture(store.root / "photo.png")
+
+
 def test_no_message_names_a_folder(store):
     for text, plain in (
         (f"{store.root}/0f3a/my photo.png is damaged", "my photo.png is damaged"),
@@ -247,6 +264,15 @@ def test_a_list_of_members_cannot_hide_behind_another_record(store, tmp_path, fo
         unpack([tmp_path / "list.zip"], folder, store.limits)
 
 
+def test_a_zip_with_a_password_is_said_to_have_one(store, tmp_path, folder):
+    path = zipped(tmp_path / "a.zip", {"a.png": b"x"})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="the zip is encrypted; make it anew without a password"):
+        unpack([path], folder, store.limits)
+
+
 def test_what_is_no_zip_or_has_no_pictures_is_refused(store, tmp_path, folder):
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     with pytest.raises(ImageError, match=r"bad\.zip is no zip file that can be unpacked"):
@@ -359,3 +385,13 @@ def test_a_batch_is_not_begun_where_there_is_no_room(service, tmp_path, monkeypa
     monkeypatch.setattr("gradio_demo.store.MOST_KEPT", most - 1)
     with pytest.raises(ConfigError, match="no room for more files"):
         fill_batch(service, [picture_file(tmp_path / "a.png")], [], TINY, Job())
+
+
+def test_a_batch_takes_no_more_room_than_a_part_of_all(service, tmp_path, monkeypatch):
+    """Or with large files allowed there would never be any."""
+    picture = picture_file(tmp_path / "a.png")
+    mask = mask_file(tmp_path / "a.mask.png")
+    for module in ("store", "batch"):
+        monkeypatch.setattr(f"gradio_demo.{module}.MOST_KEPT", 1_000_000)
+    picture_file(service.store.root / "abc" / "photo.png")
+    assert fill_batch(service, [picture, mask], [], TINY, Job()).report["done"] == 1

@@ -45,6 +45,8 @@ def test_a_name_that_was_made_to_lead_here_is_refused(host):
 
 
 def test_the_pages_of_others_change_nothing_here():
+    for method in ("PUT", "PATCH", "DELETE"):
+        assert not stranger(LOOPBACK, method, **HERE, sec_fetch_site="cross-site")
     for site in ("cross-site", "same-site"):
         assert not stranger(LOOPBACK, **HERE, sec_fetch_site=site)
         assert not stranger(None, **HERE, sec_fetch_site=site, origin="http://127.0.0.1:7860")
