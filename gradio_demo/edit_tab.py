@@ -32,6 +32,7 @@ from gradio_demo.page import (
     follow,
     going_on,
     quiet,
+    quiet_after_failure,
     settings,
     spoken,
     status,
@@ -144,6 +145,7 @@ class EditTab:
             triggers, work, inputs, outputs, js=begins(name), concurrency_id=DEVICE,
             concurrency_limit=self.service.workers.count, **quiet(),
         )  # fmt: skip
+        quiet_after_failure(event, self.status)
         return shown_while_running(event, name)
 
     def _fill(

@@ -1,6 +1,7 @@
 """What all tabs share: settings, progress that can be cancelled, and errors in a sentence."""
 
 import html
+import json
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -207,6 +208,12 @@ def status(text: str, share: float | None = None) -> str:
         done = f' value="{share:.3f}"' if share else ""  # without a value it only moves
         bar = f'<progress max="1"{done} aria-label="{html.escape(text)}"></progress>'
     return f'<div class="job-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
+
+
+def quiet_after_failure(event: Any, line: gr.HTML) -> None:
+    """Empty a status that still says that something goes on, once an event of that has failed."""
+    clear = f"(html) => (html.includes('<progress') ? {json.dumps(status(''))} : html)"
+    event.failure(None, line, line, js=clear, api_visibility="private")
 
 
 def cancelled(request: gr.Request) -> str:

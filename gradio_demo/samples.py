@@ -25,7 +25,7 @@ CAPTIONS = {
     "object": ("Remove an object", "移除物体", "물체 지우기", "物を消す"),
     "line": ("Draw a missing edge", "补画缺失的边线", "끊긴 선 잇기", "途切れた線を描く"),
     "face": ("Face by sketch and color", "用草图和颜色画脸", "스케치와 색으로 얼굴", "線と色で顔"),
-    "street": ("Street from a map", "由语义图生成街景", "의미 지도로 거리", "ラベル図から街並み"),
+    "street": ("Street from a map", "由语义图生成街景", "의미 지도로 거리", "ラベルで街並み"),
     "scratch": ("Mend a scratch", "修补划痕", "긁힌 자국 고치기", "傷を直す"),
 }
 """The samples in the order in which they are shown: their tasks in each of `words.LANGUAGES`."""

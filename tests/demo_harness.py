@@ -33,6 +33,7 @@ from gradio_demo.canvas import (  # noqa: E402
     begins,
     shown_while_running,
 )
+from gradio_demo.page import quiet_after_failure, status  # noqa: E402
 
 PALETTE = [["road", "#804080"], ["sky", "#3c28de"], ["car", "#400080"]]
 SAMPLES = ROOT / "samples"
@@ -84,17 +85,17 @@ def build(folder: Path) -> gr.Blocks:
     recorder = Recorder(folder / "came")
     first = CanvasData(accepts=list(LAYERS), palette=PALETTE)
 
-    def fill(data: CanvasData | None, note: str) -> Iterator[tuple[Any, Any]]:
+    def fill(data: CanvasData | None, note: str) -> Iterator[tuple[Any, Any, Any]]:
         number = recorder.keep("run", data)
+        for _ in range(STEPS if note in ("slow", "broken") else 0):
+            time.sleep(SLOW / STEPS)
+            yield gr.skip(), gr.skip(), status("Filling", 0)
         if note == "broken":
             raise gr.Error("broken", print_exception=False)
-        for _ in range(STEPS if note == "slow" else 0):
-            time.sleep(SLOW / STEPS)
-            yield gr.skip(), gr.skip()
         assert data is not None and data.picture is not None
         path = filled(data, folder / "came" / str(number))
         result = FileData(path=str(path), orig_name=path.name)
-        yield data.model_copy(update={"result": result}), f"{number} filled"
+        yield data.model_copy(update={"result": result}), f"{number} filled", status("Filled")
 
     def echo(data: CanvasData | None, note: str) -> str:
         return f"{recorder.keep('echo', data)} {note}"
@@ -139,14 +140,18 @@ def build(folder: Path) -> gr.Blocks:
                     only_mask = gr.Button("Mask only", elem_id="only-mask")
                     all_layers = gr.Button("All layers", elem_id="all-layers")
                     sketch = gr.Button("Sketch", elem_id="sketch")
+                line = gr.HTML(status(""), elem_id="status")
                 note = gr.Textbox("a note", label="Note", elem_id="note")
                 name = gr.Dropdown(["line", "face", "street"], label="Sample", elem_id="sample")
                 log = gr.Textbox(label="Log", elem_id="log")
             with gr.Tab("Other"):
                 gr.Markdown("Nothing here")
         shown: dict[str, Any] = {"show_progress": "hidden"}
-        both: tuple[Any, Any] = [canvas, note], [canvas, log]
-        job = gr.on([run.click, canvas.run], fill, *both, js=begins("fill"), **shown)
+        job = gr.on(
+            [run.click, canvas.run], fill, [canvas, note], [canvas, log, line], js=begins("fill"),
+            **shown,
+        )  # fmt: skip
+        quiet_after_failure(job, line)
         shown_while_running(job, "fill")
         gr.on(
             [cancel.click, canvas.cancel], lambda: f"cancelled {time.monotonic()}", None, log,

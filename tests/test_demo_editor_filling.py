@@ -158,7 +158,10 @@ def test_a_fill_that_fails_is_over_and_is_not_tried_again(at_once):
     here = at_once
     here.page.fill("#note textarea", "broken")
     here.stroke((80, 100))
+    line = here.page.locator("#status")
+    line.locator("progress").wait_for()
     here.page.get_by_test_id("toast-body").wait_for()
+    line.locator("progress").wait_for(state="detached")
     here.wait(running="", results=0, undo=1)
     here.page.fill("#note textarea", "a note")
     here.echo()
