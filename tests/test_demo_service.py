@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from core.palette import parse_colour
 from core.pipeline import Inpainter
 from core.weights import BUNDLED, load_weights
 from gradio_demo.asked import order_of
+from gradio_demo.models import Models
 from gradio_demo.running import Job, Stopped, Turns, Workers, result_of
 from gradio_demo.service import Order
 from gradio_demo.sources import Given, Painting
@@ -271,6 +273,29 @@ def test_a_name_that_is_no_network_is_refused_whatever_it_is(service):
         assert "/work" not in str(caught.value)
 
 
+def test_a_network_whose_file_changed_is_opened_anew(tmp_path):
+    folder = write_models(tmp_path / "models")
+    models = Models(folder)
+    before = models.opened("tiny.safetensors").backend.backend
+    assert models.opened("tiny.safetensors").backend.backend is before
+    shutil.copy(BUNDLED / "scfegan-faces-small.safetensors", folder / "tiny.safetensors")
+    after = models.opened("tiny.safetensors")
+    assert after.backend.backend is not before
+    assert {port.name for port in after.contract.guides} >= {"sketch", "color"}
+
+
+def test_the_device_is_that_of_the_operators_backend_alone(models, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "gradio_demo.models.open_backend",
+        lambda path, *how: asked.append(how) or SimpleNamespace(contract=None),
+    )
+    found = Models(models, backend="torch", device="cuda:1")
+    for backend in (None, "torch", "auto", "onnxruntime"):
+        found.opened("tiny.safetensors", backend)
+    assert asked == [("cuda:1", "torch"), ("", "auto"), ("", "onnxruntime")]
+
+
 def test_networks_that_were_used_longest_ago_make_room(models, tmp_path):
     for number in range(5):
         shutil.copy(models / "tiny.safetensors", models / f"copy{number}.safetensors")
@@ -361,6 +386,7 @@ def test_steps_yield_the_job_and_return_what_it_gives():
     assert job.share == 0.25
     go.set()
     assert result_of(steps) == "done"
+    assert not workers._jobs  # or they would be kept for ever
     workers.close()
 
 
