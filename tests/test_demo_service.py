@@ -21,9 +21,10 @@ from core.options import FillOptions
 from core.painted_map import brush_colours
 from core.palette import parse_colour
 from core.pipeline import Inpainter
+from core.sketch.draw import open_drawer
 from core.weights import BUNDLED, load_weights
 from gradio_demo.asked import order_of
-from gradio_demo.models import Models
+from gradio_demo.models import Models, Shared
 from gradio_demo.running import Job, Stopped, Turns, Workers, result_of
 from gradio_demo.service import Order
 from gradio_demo.sources import Given, Painting
@@ -200,13 +201,18 @@ def test_layers_that_cannot_be_filled_are_refused(service, tmp_path, layers, err
         service.fill(painted(tmp_path, **files), TINY, Job())
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_decoded(models, tmp_path):
+def test_a_file_that_is_too_large_is_refused_before_it_is_decoded(models, tmp_path, monkeypatch):
+    monkeypatch.setattr("gradio_demo.service.read_picture", None)
     service = service_in(tmp_path / "store", models, pixels=7999)
     with pytest.raises(ImageError, match="80 x 100 pixels, more than the 7999 allowed"):
         service.fill(given(tmp_path), TINY, Job())
     service = service_in(tmp_path / "other", models, bytes=100)
     with pytest.raises(ImageError, match=r"photo\.png has .* more than the 0\.0 allowed"):
         service.fill(given(tmp_path), TINY, Job())
+    service = service_in(tmp_path / "third", models, pixels=8000)
+    large = mask_file(tmp_path / "large.png", (80, 101))
+    with pytest.raises(ImageError, match=r"large\.png.* 80 x 101 pixels, more than the 8000"):
+        service.fill(replace(given(tmp_path), mask=large), TINY, Job())
 
 
 def test_lines_are_drawn_white_on_black_or_as_a_layer(service, tmp_path):
@@ -221,6 +227,18 @@ def test_lines_are_drawn_white_on_black_or_as_a_layer(service, tmp_path):
     assert np.array_equal(layer[..., 3], lines)
     with pytest.raises(ConfigError, match=r"no way of drawing lines is called 'x'; .*detector"):
         service.sketch(tmp_path / "edge.png", "x", Job())
+
+
+def test_what_draws_lines_is_opened_once(service, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "gradio_demo.service.open_drawer",
+        lambda kind, **how: opened.append(kind) or open_drawer(kind, **how),
+    )
+    picture = picture_file(tmp_path / "photo.png")
+    for kind in ("detector", "canny", "detector"):
+        service.sketch(picture, kind, Job())
+    assert opened == ["detector", "canny"]
 
 
 def test_a_whole_picture_is_made_of_a_map(service, tmp_path):
@@ -282,6 +300,25 @@ def test_a_network_whose_file_changed_is_opened_anew(tmp_path):
     after = models.opened("tiny.safetensors")
     assert after.backend.backend is not before
     assert {port.name for port in after.contract.guides} >= {"sketch", "color"}
+
+
+def test_the_network_of_the_flags_comes_first_and_the_bundled_ones_before_others(models):
+    found = Models(models, models / "tiny.safetensors").names()
+    assert found[0] == "tiny.safetensors" and found[1:4] == sorted(found[1:4])
+    assert [("." in name) for name in found] == [True, False, False, False, True]
+    assert Models(models).names()[0] == "deepfillv2-photos"
+
+
+def test_whatever_a_shared_backend_does_it_does_in_its_turn():
+    turns = Turns()
+
+    def noted(*tensors):
+        return turns.waiting, len(tensors)
+
+    backend = SimpleNamespace(contract=None, run=noted, refine=noted, encode=noted)
+    shared = Shared(backend, turns)
+    assert [shared.run(0, 0), shared.refine(0, 0, 0), shared.encode(0)] == [(1, 2), (1, 3), (1, 1)]
+    assert turns.waiting == 0
 
 
 def test_the_device_is_that_of_the_operators_backend_alone(models, monkeypatch):
@@ -388,6 +425,25 @@ def test_steps_yield_the_job_and_return_what_it_gives():
     assert result_of(steps) == "done"
     assert not workers._jobs  # or they would be kept for ever
     workers.close()
+
+
+def test_beside_all_workers_there_is_one_for_what_takes_long():
+    workers, both = Workers(1), threading.Barrier(2)
+    first, second = (workers.steps(lambda job: both.wait(20)) for _ in range(2))
+    next(first)
+    assert {result_of(second), result_of(first)} == {0, 1}
+    workers.close()
+
+
+def test_memory_is_given_back_after_each_job_whatever_comes_of_it(monkeypatch):
+    given_back = []
+    monkeypatch.setattr("gradio_demo.running.give_back", lambda: given_back.append(1))
+    workers = Workers(1)
+    result_of(workers.steps(lambda job: None))
+    with pytest.raises(ZeroDivisionError):
+        result_of(workers.steps(lambda job: 1 / 0))
+    workers.close()
+    assert len(given_back) == 2
 
 
 def test_an_error_comes_out_of_the_steps_and_the_next_job_is_done():
