@@ -69,4 +69,5 @@ def _row(name: str, models: Models) -> str:
         except InpaintError:
             return ""  # it has just been removed
         size, licence = f"{info.parameters:,}", str(info.about.get("licence", "see its card"))
+    name = name.replace("|", "\\|")
     return f"| {name} | {guides} | {size} | {licence} |\n"

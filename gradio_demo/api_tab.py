@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
+from core.errors import ConfigError
 from gradio_demo.asked import order_of, text, whole
 from gradio_demo.page import DEVICE, follow
 from gradio_demo.running import FILLING, Job
@@ -112,6 +113,8 @@ class ApiTab:
             order = order_of(network, backend, seed=seed)
             files = self._files({SEMANTIC: semantic, "instances": instances, "style": style})
             sides = whole(height, "height", MOST_SIDE), whole(width, "width", MOST_SIDE)
+            if any(sides) and not all(sides):
+                raise ConfigError("height and width go together; give both, or neither")
             size = sides if all(sides) else None
             steps = service.workers.steps(lambda job: service.synthesize(files, size, order, job))
             done = yield from follow(steps, lambda job: (None, _facts(job)))

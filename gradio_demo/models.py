@@ -104,8 +104,8 @@ class Models:
         self._reported: set[tuple[Path, str]] = set()
         self._open: OrderedDict[tuple[Path, str, str], tuple[Backend, str]] = OrderedDict()
         contract_of_file(first or DEFAULT_WEIGHTS)  # what is wrong with it is said at once
-        own = first is not None and first.resolve() not in [path for _, path in self._known(None)]
-        self._named = first.resolve() if own and first is not None else None
+        known = {path.resolve() for _, path in self._known(None)}
+        self._named = first.resolve() if first and first.resolve() not in known else None
         self.first = self._name_of(first or DEFAULT_WEIGHTS)
 
     def names(self) -> list[str]:
@@ -163,6 +163,11 @@ class Models:
         """The first network that takes a map of labels, if there is one."""
         takers = (name for name in self.names() if labels_port(self.contract(name)))
         return next(takers, None)
+
+    @property
+    def torch_device(self) -> str:
+        """The operator's device where it is one of PyTorch; "" = the best."""
+        return self._device if self.backend == "torch" else ""
 
     def opened(self, name: object, backend: object = None) -> Opened:
         """A network, open; `backend` None = as the operator said. Raises InpaintError."""

@@ -186,7 +186,9 @@ class Service:
         own = self.models.drawers().get(kind)
         key = (kind, stamp(own) if own else "")
         if key not in self._drawers:
-            found = open_drawer(drawer_kind(own) if own else kind, weights=own)
+            found = open_drawer(
+                drawer_kind(own) if own else kind, weights=own, device=self.models.torch_device
+            )
             self._drawers = {k: v for k, v in self._drawers.items() if k[0] != kind} | {key: found}
         return self._drawers[key]
 

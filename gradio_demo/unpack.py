@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from core.errors import ImageError
 from core.image.write import SUFFIXES
+from core.progress import current_check
 from gradio_demo.store import MIB, Limits
 
 MOST_FILES = 500
@@ -108,11 +109,14 @@ def _unpack_one(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, room: Room
 ) -> None:
     """Count what really comes out: the size that the file states may be a lie."""
+    check = current_check()  # so that it ends with its job
     room.take(member.filename, 0)
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with archive.open(member) as source, target.open("xb") as out:
         while block := source.read(BLOCK):
+            if check is not None:
+                check()
             room.grow(member.filename, size, len(block))
             size += len(block)
             out.write(block)

@@ -80,6 +80,13 @@ def test_lines_and_a_picture_of_a_map_by_gradios_client(client, photo, tmp_path)
     assert np.array_equal(made[0], made[1]) and (made[0] != made[2]).any()
 
 
+def test_a_picture_of_a_map_has_both_sides_said_or_neither(demo, tmp_path):
+    Image.fromarray(np.full((16, 16), 3, np.uint8)).save(tmp_path / "map.png")
+    given = {"semantic": demo.give(tmp_path / "map.png"), "network": "streets.safetensors"}
+    for one in ({"height": 32}, {"width": 32}):
+        assert "height and width go together" in demo.error("semantic", **given, **one).lower()
+
+
 def test_only_the_three_endpoints_are_offered(demo):
     info = demo.ask("gradio_api/info").json
     assert sorted(info["named_endpoints"]) == ["/fill", "/semantic", "/sketch"]

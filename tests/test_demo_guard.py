@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from typing import get_args, get_type_hints
 
 import pytest
@@ -10,6 +11,7 @@ from demos import picture_file, service_in
 from benchmarks.demo_client import BOUNDARY, form
 from core.backends import RUNTIMES
 from core.errors import ConfigError
+from core.weights import DEFAULT_WEIGHTS
 from gradio_demo.asgi import Refused
 from gradio_demo.guard import HEADERS, MOST_JSON, Guard
 from gradio_demo.settings import Settings
@@ -368,6 +370,14 @@ def test_networks_are_listed_with_their_terms_and_cards(tmp_path):
     assert {"deepfillv2-photos", "edges", "spade-streets-small"} <= set(found)
     text = tab.card(found["spade-streets-small"])
     assert text.startswith("# Model card") and "![" not in text and "](../" not in text
+
+
+def test_no_name_of_a_network_breaks_the_table(tmp_path):
+    tab = pytest.importorskip("gradio_demo.about_tab", reason="Gradio is not installed")
+    (tmp_path / "models").mkdir()
+    shutil.copy(DEFAULT_WEIGHTS, tmp_path / "models" / "a|b.safetensors")
+    lines = tab.table(service_in(tmp_path / "files", tmp_path / "models").models).splitlines()
+    assert any(line.startswith(r"| a\|b.safetensors | sketch | ") for line in lines)
 
 
 def test_cards_keep_their_links_to_the_net(tmp_path):

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -241,6 +242,19 @@ def test_what_draws_lines_is_opened_once(service, tmp_path, monkeypatch):
     assert opened == ["detector", "canny"]
 
 
+@pytest.mark.parametrize(("backend", "device"), [("torch", "cuda:1"), ("auto", "")])
+def test_lines_are_drawn_on_the_operators_device(tmp_path, monkeypatch, backend, device):
+    service = service_in(tmp_path)
+    service.models = Models(backend=backend, device="cuda:1")
+    asked = []
+    monkeypatch.setattr(
+        "gradio_demo.service.open_drawer",
+        lambda kind, **how: asked.append(how["device"]) or open_drawer(kind),
+    )
+    service.sketch(picture_file(tmp_path / "photo.png"), "canny", Job())
+    assert asked == [device]
+
+
 def test_a_whole_picture_is_made_of_a_map(service, tmp_path):
     Image.fromarray(np.full((64, 96), 3, np.uint8)).save(tmp_path / "map.png")
     files = {"semantic": tmp_path / "map.png"}
@@ -288,7 +302,7 @@ def test_a_name_that_is_no_network_is_refused_whatever_it_is(service):
     for name in names:
         with pytest.raises(ConfigError, match=r"there is no network .*deepfillv2-photos") as caught:
             service.models.opened(name)
-        assert "/work" not in str(caught.value)
+        assert str(service.store.root.parent) not in str(caught.value)
 
 
 def test_a_network_whose_file_changed_is_opened_anew(tmp_path):
@@ -307,6 +321,14 @@ def test_the_network_of_the_flags_comes_first_and_the_bundled_ones_before_others
     assert found[0] == "tiny.safetensors" and found[1:4] == sorted(found[1:4])
     assert [("." in name) for name in found] == [True, False, False, False, True]
     assert Models(models).names()[0] == "deepfillv2-photos"
+
+
+def test_a_network_of_the_folder_that_the_flags_name_is_there_once(models, monkeypatch):
+    monkeypatch.chdir(models.parent)  # so that one way of naming it is relative
+    folder = Path(models.name)
+    for first in (folder / "tiny.safetensors", models / "tiny.safetensors"):
+        names = Models(folder, first).names()
+        assert names[0] == "tiny.safetensors" and len(names) == len(set(names)) == 5
 
 
 def test_whatever_a_shared_backend_does_it_does_in_its_turn():

@@ -11,8 +11,9 @@ from demos import mask_file, picture_file, pixels, service_in, write_models
 from PIL import Image
 
 from core.errors import ConfigError, ImageError
+from core.progress import interruptible
 from gradio_demo.batch import fill_batch
-from gradio_demo.running import Job
+from gradio_demo.running import Job, Stopped
 from gradio_demo.service import Order
 from gradio_demo.store import Limits, Store, result_name
 from gradio_demo.unpack import MOST_DIRECTORY, unpack
@@ -189,6 +190,14 @@ def test_pictures_come_out_of_zips_and_loose_and_litter_is_left(store, tmp_path,
     assert unpack([archive, loose], folder, store.limits) == ["a/b.png", "loose.png"]
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {"a/b.png", "loose.png"}
+
+
+def test_unpacking_ends_with_its_job(store, tmp_path, folder):
+    archive = zipped(tmp_path / "pictures.zip", {"a.png": b"1", "b.png": b"2"})
+    job = Job()
+    job.stop()
+    with pytest.raises(Stopped), interruptible(job.check):
+        unpack([archive], folder, store.limits)
 
 
 @pytest.mark.parametrize(
