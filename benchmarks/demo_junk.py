@@ -23,7 +23,14 @@ SCALARS = (
     float("inf"), "", " ", "auto", "0", "-1", "null", "NaN", "\0", "\u202e", "ö" * 300, "'; DROP",
     "<script>alert(1)</script>", "{{7*7}}", "%s%n", "${PATH}", "\ud800", "x" * 100_000,
 )  # fmt: skip
-METAS = ({"_type": "gradio.FileData"}, {"_type": "other"}, {}, None, "gradio.FileData", [1])
+METAS: tuple[Any, ...] = (
+    {"_type": "gradio.FileData"},
+    {"_type": "other"},
+    {},
+    None,
+    "gradio.FileData",
+    [1],
+)
 ARGUMENTS = {
     "fill": ("picture", "mask", "sketch", "color", "semantic", "instances", "style", "network",
              "backend", "strategy", "grow", "feather", "seed"),

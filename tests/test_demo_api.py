@@ -269,9 +269,10 @@ def test_calls_of_another_form_get_a_sentence(demo, data):
 def test_what_gradio_says_of_a_value_is_cut(demo):
     """It repeats the value, of whatever length."""
     config = demo.ask("config").json
-    (network,) = (x for x in config["components"] if x["props"].get("elem_id") == "edit-network")
-    (event,) = (x for x in config["dependencies"] if x["inputs"] == [network["id"]])
-    body = {"data": ["x" * 100_000], "fn_index": event["id"], "session_hash": "long"}
+    (how,) = (x for x in config["components"] if x["props"].get("elem_id") == "edit-strategy")
+    event = next(x for x in config["dependencies"] if how["id"] in x["inputs"])
+    data = ["x" * 100_000 if number == how["id"] else None for number in event["inputs"]]
+    body = {"data": data, "fn_index": event["id"], "session_hash": "long"}
     assert demo.ask("gradio_api/queue/join", body).status == 200
     said = demo.ask("gradio_api/queue/data?session_hash=long").text
     assert '"success":false' in said and "xxx..." in said and len(said) < 5000
