@@ -23,7 +23,6 @@ COLOURS = {
     "button_primary_background_fill_dark": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
     "button_primary_background_fill_hover_dark": "*primary_800",
-    "block_info_text_color": "*neutral_500",
     "body_text_color_subdued": "*neutral_500",
 }
 """Darker than Gradio's, for contrast: text 4.5 to 1, what is no text 3 to 1 (WCAG 2)."""

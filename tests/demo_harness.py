@@ -39,8 +39,11 @@ PALETTE = [["road", "#804080"], ["sky", "#3c28de"], ["car", "#400080"]]
 SAMPLES = ROOT / "samples"
 SLOW = 1.5
 """Seconds that a fill takes if the note is "slow"; one fails if it is "broken"."""
-STYLE = "@media (min-width: 641px) { #editor { --gf-below: 300px; } }"
-"""Room for all that stands below the editor, so that nothing scrolls."""
+STYLE = """
+@media (min-width: 641px) { #editor { --gf-below: 300px; } }
+@media (max-width: 640px) { .column:has(> .tabs) { margin: 0 -22px; } }
+"""
+"""Room for what stands below the editor, so that nothing scrolls; on phones the page's margin."""
 STEPS = 10
 """Times at which a slow fill can be cancelled."""
 

@@ -222,6 +222,9 @@ def test_a_phone_shows_all_of_it_in_sizes_for_fingers(visit, photo):
     seen = [box for box in (parts.nth(i).bounding_box() for i in range(parts.count())) if box]
     assert len(seen) > 20
     assert min(min(box["width"], box["height"]) for box in seen) >= 40
+    layers = here.page.locator(".gf-layers")
+    assert layers.bounding_box()["height"] < 60  # all four in one row
+    assert layers.evaluate("bar => bar.scrollWidth <= bar.clientWidth")
     view = here.page.locator(".gf-view").bounding_box()
     assert view["width"] > 320 and view["height"] > 300
     assert view["y"] + view["height"] <= 844  # all of the canvas without scrolling

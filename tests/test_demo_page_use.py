@@ -191,9 +191,11 @@ CONTRAST = """selectors => selectors.map((selector) => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_the_contrast_that_wcag_asks_for(page_visit, theme):
-    here = page_visit()
-    here.load(f"?__theme={theme}")
+    here = page_visit(**DESKTOP, color_scheme=theme)
+    dark = here.page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (theme == "dark")
     here.page.get_by_role("button", name="How to fill").first.click()
+    expect(here.page.locator("#edit-strategy .info-text")).to_be_visible()
     parts = ["#fill", "[role=tab].selected", "#edit-strategy .info-text", ".gf-or"]
     parts += [".gf-samples button", "#edit-network input"]
     found = dict(zip(parts, here.page.evaluate(CONTRAST, parts), strict=True))
