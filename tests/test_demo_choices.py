@@ -58,11 +58,13 @@ def test_the_first_network_is_compared_with_one_that_takes_the_same(folder):
     )  # fmt: skip
 
 
-def test_a_graph_without_its_like_is_compared_by_two_runtimes(monkeypatch):
+def test_a_graph_without_its_like_is_compared_by_two_runtimes(folder, monkeypatch):
     monkeypatch.setattr(Models, "backends", lambda self, name: RUNTIMES)  # as for a graph
     there = {"openvino", "onnxruntime"}
     monkeypatch.setattr(part.importlib.util, "find_spec", lambda name: name in there or None)
     assert Models().other() == ("deepfillv2-photos", "openvino")
+    tiny = write_models(folder) / "tiny.safetensors"
+    assert Models(None, tiny).other() == ("deepfillv2-photos", "auto")  # it has its like
     assert Models(backend="openvino").other() == ("deepfillv2-photos", "onnxruntime")
     there.remove("openvino")
     assert Models().other() == ("deepfillv2-photos", "onnxruntime")

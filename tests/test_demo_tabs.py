@@ -72,6 +72,7 @@ def test_what_to_do_first_is_said_until_the_editor_has_a_picture(visit, photo):
     here = visit()
     here.tab("Compare")
     hint = here.page.locator("#compare-empty")
+    expect(hint).to_be_visible()
     expect(hint).to_contain_text("There is no picture in the editor yet")
     button, picture = (here.page.locator(x).bounding_box() for x in ("#compare", "#first-result"))
     assert button["y"] + button["height"] < picture["y"]
@@ -206,8 +207,10 @@ def test_terms_can_be_read_on_a_phone(visit):
     names = here.page.locator("#networks td:first-child").evaluate_all(lines)
     assert ["scfegan-faces-small", 1] in names and all(count == 1 for _, count in names)
     here.page.locator("#cards summary", has_text="scfegan-faces-small").click()
-    words = here.page.locator("#cards details[open] th", has_text="objective").first
-    assert words.evaluate_all(lines) == [["objective", 1]]
+    cells = here.page.locator("#cards details[open] :is(th, td)")
+    expect(cells.first).to_be_visible()
+    words = [(text, count) for text, count in cells.evaluate_all(lines) if text.isalpha()]
+    assert len(words) > 8 and all(count == 1 for _, count in words), words
     assert here.page.evaluate("document.documentElement.scrollWidth") <= 390
     tabs = here.page.locator("#tabs").bounding_box()
     assert abs(390 - tabs["width"] - 2 * tabs["x"]) <= 1  # in the middle
