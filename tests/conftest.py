@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,9 +27,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Preset -> the ONNX file of its tiny network, exported once: change a copy, not the file."""
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package, reason="needs the extra onnx")
-    from exports import write_export
+    from exports import write_once
 
-    return functools.cache(lambda preset: write_export(preset, tmp_path_factory.mktemp(preset)))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the run, which its processes share
+    return functools.cache(lambda preset: write_once(preset, folder))
 
 
 @pytest.fixture(scope="session")
