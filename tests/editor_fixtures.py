@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editor_visits import DESKTOP, SIZE, EditorVisit
+from editor_visits import DESKTOP, SECONDS, SIZE, EditorVisit
 from photos import smooth
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -31,6 +31,7 @@ def editor_browser() -> Iterator[Any]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("no Chromium on this machine")
+    api.expect.set_options(timeout=SECONDS)  # 5 s by default, which a busy machine takes
     with api.sync_playwright() as play:
         running = play.chromium.launch(executable_path=path, args=FLAGS)
         yield running
