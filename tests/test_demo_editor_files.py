@@ -242,8 +242,9 @@ def test_a_photo_of_12_megapixels_is_drawn_on_and_sent(here, tmp_path):
     before = time.monotonic()
     points = here.stroke(*((500 + 100 * n, 700 + 60 * n) for n in range(30)))
     assert time.monotonic() - before < 15  # 1 s where nothing else runs
-    surely, _ = inside([points[0], points[-1]], 150 - 8, (3000, 4000))  # a pixel of the screen is 5
+    slack = 1.6 / float(here.state("scale"))  # a pixel of the screen, and a half
+    surely, _ = inside([points[0], points[-1]], 150 - slack, (3000, 4000))
     mask = here.echo().alpha("mask")
     assert (mask[surely] == 255).all()
-    _, perhaps = inside([points[0], points[-1]], 150 + 8, (3000, 4000))
+    _, perhaps = inside([points[0], points[-1]], 150 + slack, (3000, 4000))
     assert (mask[~perhaps] == 0).all()

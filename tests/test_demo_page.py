@@ -259,7 +259,7 @@ def test_the_tabs_for_programs_and_terms_say_what_there_is(visit, demo):
     expect(here.page.locator("#api-guide")).to_contain_text(f'Client("{demo.url}")')
     here.tab("About")
     expect(here.page.locator("#networks")).to_contain_text("research and demonstration only")
-    here.page.get_by_role("button", name="scfegan-faces-small").click()
+    here.page.locator("summary", has_text="scfegan-faces-small").click()
     expect(here.page.get_by_role("heading", name="Model card: scfegan-faces-small")).to_be_visible()
 
 
