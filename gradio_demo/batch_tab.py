@@ -17,6 +17,7 @@ from gradio_demo.page import (
     follow,
     going_on,
     quiet,
+    quiet_after_failure,
     settings,
     spoken,
     status,
@@ -65,6 +66,7 @@ class BatchTab:
             [self.hint, self.results, self.report, self.status],
             **quiet(concurrency_id=BATCH, concurrency_limit=1),
         )  # fmt: skip
+        quiet_after_failure(event, self.status)
         self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
         self.settings.network.input(
             lambda network: backends_of(self.service, network),

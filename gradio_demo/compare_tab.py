@@ -18,6 +18,7 @@ from gradio_demo.page import (
     follow,
     going_on,
     quiet,
+    quiet_after_failure,
     spoken,
     status,
 )
@@ -86,6 +87,7 @@ class CompareTab:
             *self.edit.settings.how], [*self.outputs, self.slider, self.status], js=FLUSH,
             **quiet(concurrency_id=DEVICE, concurrency_limit=self.service.workers.count),
         )  # fmt: skip
+        quiet_after_failure(event, self.status)
         self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
         for network, backend in (self.choices[:2], self.choices[2:]):
             network.input(lambda name: backends_of(self.service, name), network, backend, **quiet())
