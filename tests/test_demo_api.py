@@ -98,6 +98,14 @@ def test_only_the_three_endpoints_are_offered(demo):
     ]  # fmt: skip
 
 
+def test_wherever_work_is_shown_its_failure_takes_the_bar_away(demo):
+    events = demo.ask("config").json["dependencies"]
+    works = [x for x in events if x["types"]["generator"] and x["api_visibility"] == "private"]
+    after = {(x["trigger_after"], *x["outputs"]) for x in events if x["trigger_only_on_failure"]}
+    assert len(works) == 6  # fill, lines, attention, gates; a batch; two ways
+    assert all((x["id"], x["outputs"][-1]) in after for x in works)  # the status is the last
+
+
 def test_plain_http_tells_how_far_it_is_and_gives_the_file(demo, photo, mask):
     values = {"picture": demo.give(photo), "mask": demo.give(mask), **TINY}
     events = demo.call("fill", values).events

@@ -372,17 +372,6 @@ def test_networks_are_listed_with_their_terms_and_cards(tmp_path):
     assert text.startswith("# Model card") and "![" not in text and "](../" not in text
 
 
-def test_wherever_work_is_shown_its_failure_takes_the_bar_away(tmp_path):
-    app = pytest.importorskip("gradio_demo.app", reason="Gradio is not installed")
-    events = app.build_app(service_in(tmp_path)).config["dependencies"]
-    works = [x for x in events if x["types"]["generator"] and x["api_visibility"] == "private"]
-    mended = {
-        (x["trigger_after"], *x["outputs"]) for x in events if x["trigger_only_on_failure"]
-    }  # fmt: skip
-    assert len(works) == 6  # fill, lines, attention, gates; a batch; two ways
-    assert all((x["id"], x["outputs"][-1]) in mended for x in works)  # the status is last
-
-
 def test_no_name_of_a_network_breaks_the_table(tmp_path):
     tab = pytest.importorskip("gradio_demo.about_tab", reason="Gradio is not installed")
     (tmp_path / "models").mkdir()
