@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.extras import need
 from core.graph import Precision
 
 Run = Callable[[list[Tensor]], Tensor]
@@ -35,8 +34,9 @@ def _onnxruntime(file: Path) -> Run:
 
 
 def _openvino(file: Path) -> Run:
-    ov = need("openvino")
-    core = ov.Core()
+    from core.backends.ov import openvino_core
+
+    core = openvino_core()
     model = core.read_model(str(file))
     compiled: Any = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     request = compiled.create_infer_request()

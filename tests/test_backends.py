@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -166,6 +168,27 @@ def test_bfloat16_is_another_precision_and_taken_by_choice(exported):
     off = (rough.run(*inputs) - exact.run(*inputs)).abs().max()
     assert 1e-3 < off < 0.1  # 8 bits of mantissa: 0.4 % of values about 1
     assert (exact.device, rough.device) == ("CPU of OpenVINO, f32", "CPU of OpenVINO, bf16")
+
+
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+from core.backends.ov import OpenVinoBackend
+first, second = (OpenVinoBackend(Path(sys.argv[1]), threads=1) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+def test_signals_are_heard_after_backends_of_openvino_have_ended(exported):
+    """In the order in which they were opened, which OpenVINO itself does not bear."""
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    command = [sys.executable, "-c", SIGNALLED, str(exported("deepfillv2-tiny"))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 def test_devices_of_openvino_carry_their_precision(exported):

@@ -1,7 +1,7 @@
 """OpenVINO as the backend: the fastest on CPUs, in float32 or, by choice, in bfloat16."""
 
 import threading
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class OpenVinoBackend(GraphBackend):
     ):
         ov = need("openvino")
         info, files = read_parts(path)
-        core = ov.Core()
+        core = openvino_core()
         name = _device(core, device)
         settings = _settings(precision, threads, name)
         runners: dict[Part, Runner] = {}
@@ -47,6 +47,17 @@ class OpenVinoBackend(GraphBackend):
             names = [port.name for port in ports_of(info.contract, part)[0]]
             runners[part] = _Runner(ov, compiled, names)
         super().__init__(info, runners, f"{name} of OpenVINO, {precision}")
+
+
+@cache
+def openvino_core() -> Any:
+    """OpenVINO itself, one for the process. Raises BackendError where it is not installed.
+
+    What it runs on a CPU by gives signals a stack of its own. Of two that end in the order in which
+    they began, the last one puts back the stack of the first, which is gone: the next signal, such
+    as Ctrl+C or the end of a child, would kill the process.
+    """
+    return need("openvino").Core()
 
 
 def split_openvino(device: str) -> tuple[str, str]:

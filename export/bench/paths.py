@@ -12,10 +12,9 @@ from torch import Tensor
 
 from core.backends import Backend, open_backend
 from core.backends.ort import OrtBackend, open_session
-from core.backends.ov import OpenVinoBackend
+from core.backends.ov import OpenVinoBackend, openvino_core
 from core.contract import Contract, Port
 from core.errors import BackendError, ConfigError
-from core.extras import need
 from core.graph import GraphInfo, read_graph
 from core.pipeline import FillOptions, Inpainter
 
@@ -175,7 +174,7 @@ def _open_openvino(subject: Subject) -> tuple[Run, list[str], str]:
         "INFERENCE_NUM_THREADS": str(subject.threads),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = need("openvino").Core().compile_model(subject.model, "CPU", settings)
+    compiled = openvino_core().compile_model(subject.model, "CPU", settings)
     names = [one.get_any_name() for one in compiled.inputs]
     return compiled.create_infer_request().infer, names, "CPU of OpenVINO"
 
