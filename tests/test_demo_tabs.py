@@ -235,7 +235,6 @@ def test_networks_that_come_later_are_offered_and_broken_ones_named(visit, page_
     later, broken = folder / "later.safetensors", folder / "broken.safetensors"
     try:
         shutil.copy(ROOT / "weights" / "scfegan-faces-small.safetensors", later)
-        shutil.copy(later, folder / "later.md")
         (folder / "later.md").write_text("# A card of its own")
         broken.write_bytes(b"nothing")
         here.page.locator("#edit-network input").click()
