@@ -43,6 +43,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 EXTRAS = {"demo": [], "test": ["dev", "onnx"], "check": ["dev", "onnx"]}
 LINTERS = [["ruff", "format", "--check"], ["ruff", "check"], ["mypy"], ["mypy", "bootstrap.py"]]
+WHOLE = ["-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]  # a crash ends the run
 
 # Room for the packages and for pip's temporary files, in GB, with a margin.
 ROOM = 4.0
@@ -99,14 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.command == "demo":
         return run(["core", "demo", *rest])
     if args.command == "test":
-        return run(["pytest", *rest])
+        return run(["pytest", *(rest or WHOLE)])
     return check(rest, tests=not args.no_tests)
 
 
 def check(rest: list[str], *, tests: bool) -> int:
     """Run every check, also after a failure, and return the first exit code that is not 0."""
     failed = {}
-    for work in LINTERS + ([["pytest", *rest]] if tests else []):
+    for work in LINTERS + ([["pytest", *(rest or WHOLE)]] if tests else []):
         say(" ".join(work))
         code = run(work)
         if code:

@@ -163,6 +163,17 @@ def test_every_requirement_has_a_tested_version(bootstrap):
     assert wanted <= pinned
 
 
+def test_all_tests_run_in_two_processes_and_a_choice_of_them_in_one(bootstrap, monkeypatch):
+    ran = []
+    monkeypatch.setattr(bootstrap, "prepare", lambda extras, *, gpu: None)
+    monkeypatch.setattr(bootstrap, "run", lambda work: ran.append(work) or 0)
+    whole = ["pytest", *bootstrap.WHOLE]
+    assert bootstrap.WHOLE[:2] == ["-n", "2"]
+    for command in ("test", "check"):
+        assert bootstrap.main([command]) == 0 and ran.pop() == whole
+        assert bootstrap.main([command, "-k", "x"]) == 0 and ran.pop() == ["pytest", "-k", "x"]
+
+
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
