@@ -54,7 +54,7 @@ def folded(models: Models) -> str:
 
 def card(path: Path) -> str:
     """A card without its pictures and its links into the project, which are not served."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")  # anybody's file
     return LOCAL_LINK.sub(r"\1", PICTURE.sub("", text))
 
 

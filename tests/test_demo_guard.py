@@ -385,3 +385,5 @@ def test_cards_keep_their_links_to_the_net(tmp_path):
     path = tmp_path / "a.md"
     path.write_text("![x](y.png)\nsee [the paper](https://a.org/b) and [this](c.md)")
     assert tab.card(path) == "see [the paper](https://a.org/b) and this"
+    path.write_bytes("Größe".encode("latin-1"))  # of whatever coding, it is no failure
+    assert tab.card(path) == "Gr\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}e"
