@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,8 +54,13 @@ class Recorder:
 
     def __init__(self, folder: Path):
         self.folder, self.count = folder, 0
+        self.lock = threading.Lock()  # a picture that is opened and its fill come at once
 
     def keep(self, event: str, data: CanvasData | None) -> int:
+        with self.lock:
+            return self._keep(event, data)
+
+    def _keep(self, event: str, data: CanvasData | None) -> int:
         folder = self.folder / str(self.count)
         folder.mkdir(parents=True)
         for name, file in files_of(data):
