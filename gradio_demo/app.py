@@ -51,7 +51,7 @@ def build_app(service: Service, url: str = "http://127.0.0.1:7860/") -> gr.Block
 
         def now() -> list[Any]:
             """What there is to choose from may have changed since the start."""
-            return [*(networks_of(service) for _ in networks), drawers_of(service), *about.now()]
+            return [*[networks_of(service)] * len(networks), drawers_of(service), *about.now()]
 
         page.load(now, None, [*networks, edit.kind, *about.shown], **quiet())
     return page

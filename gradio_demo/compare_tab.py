@@ -19,6 +19,7 @@ from gradio_demo.page import (
     going_on,
     quiet,
     quiet_after_failure,
+    sentence,
     spoken,
     status,
 )
@@ -129,8 +130,8 @@ class CompareTab:
     ) -> tuple[Any, ...]:
         """What is shown of a side; see `_result`."""
         if isinstance(one, InpaintError):
-            words = self.service.store.plain(str(one))
-            return None, status(words[:1].upper() + words[1:]), gr.DownloadButton(visible=False)
+            words = sentence(self.service.store.plain(str(one)))
+            return None, status(words), gr.DownloadButton(visible=False)
         words = filled_words(one, language)
         left = source.left(self.service.models.contract(one.report["network"]))
         if left:

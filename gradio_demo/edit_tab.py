@@ -39,7 +39,7 @@ from gradio_demo.page import (
 )
 from gradio_demo.samples import Sample, caption, previews, sample_of
 from gradio_demo.service import Service
-from gradio_demo.sources import SEMANTIC, Painting
+from gradio_demo.sources import Painting, layers_of
 from gradio_demo.words import said
 
 
@@ -235,9 +235,7 @@ def _file(path: Path) -> FileData:
 
 def _for_network(contract: Contract) -> dict[str, Any]:
     """Which layers the editor shows for a network, and the colours of its map of labels."""
-    port = labels_port(contract)
-    names = {port.name for port in contract.guides if port.kind == "map"}
-    names |= {"mask", SEMANTIC} if port else {"mask"}
+    port, names = labels_port(contract), layers_of(contract)
     return {
         "accepts": [name for name in LAYERS if name in names],
         "palette": [list(pair) for pair in brush_colours(port)] if port else [],

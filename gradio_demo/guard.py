@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from gradio_demo.asgi import App, Message, Receive, Refused, Scope, Send, header
 from gradio_demo.store import MIB, Store
@@ -104,9 +105,11 @@ class Guard:
             return receive
         if path.rstrip("/") == UPLOAD:
             return await Upload(scope, receive, self.store).begin()
-        body = _check_body(await _whole(receive))
+        body = await _whole(receive)
+        value = _parsed(body)
+        _check_addresses(value)
         if path.rstrip("/") == FUNCTION:
-            self._check_function(scope, body)
+            self._check_function(scope, value)
         return _replayed(body)
 
     def _check_file(self, name: str) -> None:
@@ -115,14 +118,10 @@ class Guard:
         if not inside or not Path(name).resolve().is_relative_to(self.store.root):
             raise Refused(403, "this is no file of the page; it may not be fetched")
 
-    def _check_function(self, scope: Scope, body: bytes) -> None:
+    def _check_function(self, scope: Scope, value: Any) -> None:
         """Raise Refused for a call of anything but one of `functions`, or by a form."""
         form = header(scope, "content-type").startswith("multipart/")
-        try:
-            call = json.loads(body)
-        except ValueError:
-            call = None
-        call = call if isinstance(call, dict) else {}
+        call = value if isinstance(value, dict) else {}
         asked, session = (call.get("component_id"), call.get("fn_name")), call.get("session_hash")
         named = isinstance(session, str) and len(session) <= MOST_SESSION
         if form or not named or asked not in list(self.functions):
@@ -169,18 +168,23 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _check_body(body: bytes) -> bytes:
-    """The body. Raises Refused where a file in it is an address of the net.
+def _parsed(body: bytes) -> Any:
+    """What JSON says; None where it is none. Raises Refused where it is nested too deeply.
 
     What is no JSON at all is passed on: forms are not, and for the rest Gradio has words. It reads
     what `json` reads, UTF-16 and a mark at the beginning included.
     """
     try:
-        left = [json.loads(body)]
+        return json.loads(body)
     except ValueError:
-        return body
+        return None
     except RecursionError:
         raise Refused(400, "the request is nested too deeply") from None
+
+
+def _check_addresses(value: Any) -> None:
+    """Raise Refused where a file in a body is an address of the net."""
+    left = [value]
     while left:
         value = left.pop()
         if isinstance(value, dict):
@@ -191,7 +195,6 @@ def _check_body(body: bytes) -> bytes:
             left += value.values()
         elif isinstance(value, list):
             left += value
-    return body
 
 
 def _replayed(body: bytes) -> Receive:

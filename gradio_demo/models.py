@@ -114,8 +114,9 @@ class Models:
         The folder is looked through each time, so that what is put there is found at once; what
         is wrong with a file is in the log.
         """
-        self._report()
-        names = [name for name, path in self._known(self._named) if fills_pictures(path)]
+        known = self._known(self._named)
+        self._report(known)
+        names = [name for name, path in known if fills_pictures(path)]
         return sorted(names, key=lambda name: (name != self.first, "." in name, name))
 
     def drawers(self) -> dict[str, Path]:
@@ -201,9 +202,9 @@ class Models:
             known.append((named.name, named))
         return known + list(files_below(self._folder) if self._folder else ())
 
-    def _report(self) -> None:
-        """Name in the log, once, what cannot be offered of the folder."""
-        for name, path in files_below(self._folder) if self._folder else ():
+    def _report(self, known: list[tuple[str, Path]]) -> None:
+        """Name in the log, once, what cannot be offered."""
+        for name, path in known:
             problem, seen = problem_of(path), (path, stamp(path))
             if problem and seen not in self._reported and not drawer_kind(path):
                 self._reported.add(seen)

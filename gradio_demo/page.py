@@ -82,10 +82,13 @@ async def unfit(request: Any, problem: Exception) -> JSONResponse:
 
 
 def _error(text: str) -> gr.Error:
+    return gr.Error(_short(sentence(text).translate(NO_MARKUP)), print_exception=False)
+
+
+def sentence(text: str) -> str:
+    """An error as it is shown: with a capital, unless it begins with a name."""
     first = text.split(maxsplit=1)[:1]
-    if first and first[0].isalpha():  # or it is a name, which stays as it is
-        text = text[0].upper() + text[1:]
-    return gr.Error(_short(text.translate(NO_MARKUP)), print_exception=False)
+    return text[0].upper() + text[1:] if first and first[0].isalpha() else text
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,7 @@ from core.image import read_guide, read_mask, read_picture, save_pixels, thumbna
 from core.painted_map import brush_colours
 from core.semantic import paint_labels, read_semantic
 from gradio_demo.models import Models
-from gradio_demo.sources import SEMANTIC
+from gradio_demo.sources import layer_of
 from gradio_demo.words import LANGUAGES
 
 CAPTIONS = {
@@ -63,13 +63,13 @@ def sample_of(name: str, folder: Path, models: Models) -> Sample:
     image = SAMPLES / f"{name}.jpg"
     shutil.copyfile(image, folder / image.name)
     network = _network_for(name, models)
-    mask = _mask_of(image)
-    size = (mask.shape[-2], mask.shape[-1])
+    size = read_picture(image).size
+    mask = _mask_of(image, size)
     drawn = {"mask": (torch.ones_like(mask), mask)}
     for port in models.contract(network).guides:
         file = _file_of(image, port.name)
         if file is not None:
-            drawn[SEMANTIC if port.kind == "labels" else port.name] = _layer(file, port, size)
+            drawn[layer_of(port)] = _layer(file, port, size)
     layers = {key: folder / f"{key}.png" for key in drawn}
     for key, (pixels, alpha) in drawn.items():
         save_pixels(layers[key], pixels, alpha=alpha)
@@ -88,13 +88,14 @@ def _network_for(name: str, models: Models) -> str:
 
 def _preview(image: Path) -> str:
     """The picture with its hole marked, small."""
-    jpeg = thumbnail(read_picture(image).pixels, _mask_of(image))
+    picture = read_picture(image)
+    jpeg = thumbnail(picture.pixels, _mask_of(image, picture.size))
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _mask_of(image: Path) -> Tensor:
-    """Its hole, (1, 1, H, W)."""
-    return read_mask(find_partner(image, image, MASK_ENDINGS), read_picture(image).size)
+def _mask_of(image: Path, size: tuple[int, int]) -> Tensor:
+    """Its hole, (1, 1, H, W); size: (height, width)."""
+    return read_mask(find_partner(image, image, MASK_ENDINGS), size)
 
 
 def _file_of(image: Path, port: str) -> Path | None:

@@ -19,6 +19,17 @@ SEMANTIC = "semantic"
 """The layer on which maps of labels are painted, whatever the network calls its port."""
 
 
+def layer_of(port: Port) -> str:
+    """The layer on which a port's guide is drawn."""
+    return SEMANTIC if port.kind == "labels" else port.name
+
+
+def layers_of(contract: Contract) -> set[str]:
+    """The layers that a network takes."""
+    drawn = (port for port in contract.guides if port.kind in ("map", "labels"))
+    return {"mask", *map(layer_of, drawn)}
+
+
 class Source(Protocol):
     """A picture with its hole and what is drawn into it."""
 
@@ -65,8 +76,7 @@ class Painting:
 
     def left(self, contract: Contract) -> list[str]:
         """The layers that a network does not take."""
-        taken = {SEMANTIC if p.kind == "labels" else p.name for p in contract.guides if p.given}
-        return [name for name in self.layers if name not in taken | {"mask"}]
+        return [name for name in self.layers if name not in layers_of(contract)]
 
     def alpha(self, picture: Picture, mask: Tensor) -> Tensor | None:
         """None: the picture's own."""
