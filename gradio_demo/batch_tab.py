@@ -13,12 +13,12 @@ from gradio_demo.page import (
     BATCH,
     asked_for,
     backends_of,
-    cancelled,
+    cancels,
     follow,
     going_on,
     quiet,
-    quiet_after_failure,
     settings,
+    settled,
     spoken,
     status,
 )
@@ -66,8 +66,8 @@ class BatchTab:
             [self.hint, self.results, self.report, self.status],
             **quiet(concurrency_id=BATCH, concurrency_limit=1),
         )  # fmt: skip
-        quiet_after_failure(event, self.status)
-        self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
+        settled(event, self.status)
+        cancels([self.cancel.click], [event], self.status)
         self.settings.network.input(
             lambda network: backends_of(self.service, network),
             self.settings.network, self.settings.backend, **quiet(),

@@ -44,8 +44,8 @@ FLUSH = "async (...inputs) => [await window.gatefill.flush(), ...inputs.slice(1)
 """The `js` of every event that takes the canvas as its first input: sends what changed, and gives
 the canvas's value in place of the one that Gradio knows. If that fails, the editor says why, and
 nothing runs."""
-STOPPED = "() => window.gatefill.stopped()"
-"""The `js` of the events that cancel what `shown_while_running` shows."""
+STOPPED = "window.gatefill.stopped()"
+"""What the `js` of an event does that cancels what `shown_while_running` shows."""
 
 
 def begins(job: str) -> str:

@@ -12,14 +12,14 @@ from gradio_demo.page import (
     DEVICE,
     asked_for,
     backends_of,
-    cancelled,
+    cancels,
     chosen_network,
     filled_words,
     follow,
     going_on,
     quiet,
-    quiet_after_failure,
     sentence,
+    settled,
     spoken,
     status,
 )
@@ -88,8 +88,8 @@ class CompareTab:
             *self.edit.settings.how], [*self.outputs, self.slider, self.status], js=FLUSH,
             **quiet(concurrency_id=DEVICE, concurrency_limit=self.service.workers.count),
         )  # fmt: skip
-        quiet_after_failure(event, self.status)
-        self.cancel.click(cancelled, None, self.status, cancels=[event], **quiet(queue=False))
+        settled(event, self.status)
+        cancels([self.cancel.click], [event], self.status)
         for network, backend in (self.choices[:2], self.choices[2:]):
             network.input(lambda name: backends_of(self.service, name), network, backend, **quiet())
 

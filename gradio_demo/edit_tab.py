@@ -26,14 +26,14 @@ from gradio_demo.page import (
     Settings,
     asked_for,
     backends_of,
-    cancelled,
+    cancels,
     drawers_of,
     filled_words,
     follow,
     going_on,
     quiet,
-    quiet_after_failure,
     settings,
+    settled,
     spoken,
     status,
 )
@@ -124,10 +124,7 @@ class EditTab:
             self._job("gates", [self.gates.click], self._gates, self.inputs, views),
         ]
         self.kind.focus(lambda: drawers_of(self.service), None, self.kind, **quiet())
-        gr.on(
-            [self.cancel.click, self.canvas.cancel], cancelled, None, self.status,
-            cancels=jobs, js=STOPPED, **quiet(queue=False),
-        )  # fmt: skip
+        cancels([self.cancel.click, self.canvas.cancel], jobs, self.status, js=STOPPED)
         self.settings.network.input(
             self._network, [self.settings.network],
             [self.canvas, self.settings.backend, self.style], **quiet(),
@@ -145,7 +142,7 @@ class EditTab:
             triggers, work, inputs, outputs, js=begins(name), concurrency_id=DEVICE,
             concurrency_limit=self.service.workers.count, **quiet(),
         )  # fmt: skip
-        quiet_after_failure(event, self.status)
+        settled(event, self.status)
         return shown_while_running(event, name)
 
     def _fill(

@@ -1,7 +1,6 @@
 """What all tabs share: settings, progress that can be cancelled, and errors in a sentence."""
 
 import html
-import json
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -31,6 +30,17 @@ MOST_WORDS = 1000
 """Characters of an error."""
 NO_MARKUP = str.maketrans("<>", "\u2039\u203a")
 """The page takes an error for HTML; names of files may be in it."""
+
+OVER = """(html) => {
+  const line = new DOMParser().parseFromString(html, 'text/html').querySelector('[data-job]');
+  if (!line) return html;
+  const { job, cancelled } = line.dataset;
+  line.firstChild.textContent = window.gatefillCancelled?.has(job) ? cancelled : '';
+  line.lastChild.remove();
+  delete line.dataset.job;
+  return line.outerHTML;
+}"""
+"""The `js` that makes of the status of a job that goes on that of one that has ended."""
 
 log = logging.getLogger("gatefill")
 Result = TypeVar("Result")
@@ -204,22 +214,50 @@ def follow(
         steps.close()
 
 
-def status(text: str, share: float | None = None) -> str:
-    """A line that is read out where a screen reader is, with a bar where work goes on."""
-    bar = ""
-    if share is not None:
-        done = f' value="{share:.3f}"' if share else ""  # without a value it only moves
-        bar = f'<progress max="1"{done} aria-label="{html.escape(text)}"></progress>'
-    return f'<div class="job-status"><span role="status">{html.escape(text)}</span>{bar}</div>'
+def status(text: str) -> str:
+    """A line that is read out where a screen reader is."""
+    return f'<div class="job-status">{_read_out(text)}</div>'
 
 
-def quiet_after_failure(event: Any, line: gr.HTML) -> None:
-    """Empty a status that still says that something goes on, once an event of that has failed."""
-    clear = f"(html) => (html.includes('<progress') ? {json.dumps(status(''))} : html)"
-    event.failure(None, line, line, js=clear, api_visibility="private")
+def running(text: str, share: float, job: str, cancelled: str) -> str:
+    """`status` with a bar, while something goes on.
+
+    share: how much is done, 0 to 1; 0 = not known. job: its key. cancelled: what is to be said
+    once it was cancelled.
+    """
+    done = f' value="{share:.3f}"' if share else ""  # without a value it only moves
+    bar = f'<progress max="1"{done} aria-label="{html.escape(text)}"></progress>'
+    return (
+        f'<div class="job-status" data-job="{job}" data-cancelled="{html.escape(cancelled)}">'
+        f"{_read_out(text)}{bar}</div>"
+    )
 
 
-def cancelled(request: gr.Request) -> str:
+def _read_out(text: str) -> str:
+    return f'<span role="status">{html.escape(text)}</span>'
+
+
+def settled(event: Any, line: gr.HTML) -> None:
+    """See that the status of a job does not say that it goes on once it has ended, however.
+
+    The last word of a job that was cancelled can arrive after that of its end: of Gradio's events
+    "then" comes after all of them.
+    """
+    for ended in (event.then, event.failure):  # Gradio's "then" does not follow a failure
+        ended(None, line, line, js=OVER, api_visibility="private")
+
+
+def cancels(triggers: list[Any], jobs: list[Any], line: gr.HTML, js: str = "") -> None:
+    """Triggers that end jobs and say so. `line` is that of `settled`; `js` is done before."""
+    job = f"document.querySelector('#{line.elem_id} [data-job]')?.dataset.job"
+    mark = f"(window.gatefillCancelled ??= new Set()).add({job})"
+    gr.on(
+        triggers, _cancelled, None, line, cancels=jobs, js=f"() => {{ {mark}; {js} }}",
+        **quiet(queue=False),
+    )  # fmt: skip
+
+
+def _cancelled(request: gr.Request) -> str:
     """The status when a visitor ended what was being done."""
     return status(said("cancelled", spoken(request)))
 
@@ -236,7 +274,8 @@ def going_on(job: Job, language: str) -> str:
     doing, place = said(job.doing, language), job.place
     if place:
         doing = said("part", language, doing=doing, number=place[0], count=place[1])
-    return status(doing, job.share if place or job.doing == FILLING else 0.0)
+    share = job.share if place or job.doing == FILLING else 0.0
+    return running(doing, share, job.key, said("cancelled", language))
 
 
 def quiet(**options: Any) -> dict[str, Any]:

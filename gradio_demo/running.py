@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
+from uuid import uuid4
 
 from core.progress import POLL, current_check, interruptible
 
@@ -34,6 +35,7 @@ class Job:
     """One piece of work: how far it is, and whether it is to go on."""
 
     def __init__(self) -> None:
+        self.key = uuid4().hex
         self.doing = WAITING
         self.share = 0.0
         """Of all that is done, from 0 to 1."""

@@ -34,7 +34,7 @@ from gradio_demo.canvas import (  # noqa: E402
     begins,
     shown_while_running,
 )
-from gradio_demo.page import quiet_after_failure, status  # noqa: E402
+from gradio_demo.page import cancels, running, settled, status  # noqa: E402
 
 PALETTE = [["road", "#804080"], ["sky", "#3c28de"], ["car", "#400080"]]
 SAMPLES = ROOT / "samples"
@@ -96,9 +96,10 @@ def build(folder: Path) -> gr.Blocks:
 
     def fill(data: CanvasData | None, note: str) -> Iterator[tuple[Any, Any, Any]]:
         number = recorder.keep("run", data)
+        key = str(number)
         for _ in range(STEPS if note in ("slow", "broken") else 0):
             time.sleep(SLOW / STEPS)
-            yield gr.skip(), gr.skip(), status("Filling", 0)
+            yield gr.skip(), gr.skip(), running("Filling", 0, key, "Cancelled")
         if note == "broken":
             raise gr.Error("broken", print_exception=False)
         assert data is not None and data.picture is not None
@@ -160,12 +161,9 @@ def build(folder: Path) -> gr.Blocks:
             [run.click, canvas.run], fill, [canvas, note], [canvas, log, line], js=begins("fill"),
             **shown,
         )  # fmt: skip
-        quiet_after_failure(job, line)
+        settled(job, line)
         shown_while_running(job, "fill")
-        gr.on(
-            [cancel.click, canvas.cancel], lambda: f"cancelled {time.monotonic()}", None, log,
-            cancels=[job], js=STOPPED, queue=False, **shown,
-        )  # fmt: skip
+        cancels([cancel.click, canvas.cancel], [job], line, js=STOPPED)
         canvas.opened(opened, canvas, log, **shown)
         sender.click(echo, [canvas, note], log, js=FLUSH, **shown)
         sketch.click(drawn, canvas, canvas, js=FLUSH, **shown)

@@ -154,6 +154,31 @@ def test_escape_cancels_the_fill_that_runs(here, focus):
     here.fill()
 
 
+LATE = """const send = window.fetch;
+window.fetch = async (...asked) => {
+    if (String(asked[0]).endsWith('/cancel')) await new Promise((go) => setTimeout(go, 500));
+    return send(...asked);
+};"""
+
+
+def test_what_a_fill_says_after_it_was_cancelled_is_not_the_last_word(visit, photo):
+    here = visit(**DESKTOP)
+    here.page.add_init_script(LATE)
+    here.load()
+    here.choose(photo, SIZE)
+    here.brush(30)
+    here.stroke((150, 100))
+    slowly(here)
+    here.page.click("#fill")
+    line = here.page.locator("#status")
+    line.locator("progress").wait_for()
+    here.page.click("#cancel")
+    line.locator("[data-cancelled]:not([data-job])").wait_for()  # what was a job's, and is over
+    assert line.text_content().strip() == "Cancelled"
+    here.wait(running="", results=0)
+    assert line.text_content().strip() == "Cancelled" and line.locator("progress").count() == 0
+
+
 def test_a_fill_that_fails_is_over_and_is_not_tried_again(at_once):
     here = at_once
     here.page.fill("#note textarea", "broken")
@@ -163,6 +188,7 @@ def test_a_fill_that_fails_is_over_and_is_not_tried_again(at_once):
     here.page.get_by_test_id("toast-body").wait_for()
     line.locator("progress").wait_for(state="detached")
     here.wait(running="", results=0, undo=1)
+    assert line.get_by_role("status").text_content() == ""
     here.page.fill("#note textarea", "a note")
     here.echo()
     assert len(runs(here)) == 1
