@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from editor_visits import SIZE, EditorVisit, exif_photo, inside
+from editor_visits import DESKTOP, SIZE, EditorVisit, exif_photo, inside
 from photos import smooth
 from PIL import Image
 
@@ -104,6 +104,32 @@ def test_layers_are_saved_and_loaded_bit_for_bit(here, tmp_path):
         here.page.locator(".gf-status", has_text=f"{name.capitalize()} loaded").wait_for()
     assert here.echo().layers() == drawn.layers()
     here.wait(undo=12)
+
+
+def test_the_mask_is_inverted_by_key_and_by_button_and_undone(visit, photo):
+    here = visit(**DESKTOP)
+    here.press("Control+i")
+    assert here.said() == "Open a picture first"
+    here.choose(photo, SIZE)
+    here.brush(60, softness=80)
+    here.stroke((150, 100), (190, 120))
+    before = here.echo()
+    soft = before.alpha("mask")
+    assert ((soft > 0) & (soft < 255)).any()
+    here.press("2", "Control+i")  # the mask, whichever layer is chosen
+    after = here.echo()
+    assert (after.alpha("mask") == 255 - soft).all() and list(after.layers()) == ["mask"]
+    button = here.page.locator("[data-act=invert]")
+    assert here.said() == "Mask inverted" and button.is_hidden()
+    here.press("1")
+    button.click()
+    assert here.echo().layers() == before.layers()
+    here.press("Control+z", "Control+z")
+    here.wait(undo=1, redo=2)
+    assert here.echo().layers() == before.layers()
+    here.page.click("[data-act=clear]")
+    button.click()
+    assert (here.echo().alpha("mask") == 255).all()  # nothing masked: all of it
 
 
 def test_a_layer_of_another_size_or_of_no_labels_is_refused_in_words(here, tmp_path):

@@ -81,9 +81,10 @@ class Bars {
     }
     this.#disable('undo', busy || !history.done.length);
     this.#disable('redo', busy || !history.undone.length);
-    for (const act of ['clear', 'upload', 'save', 'zoomIn', 'zoomOut', 'actual', 'fit']) {
+    for (const act of ['clear', 'invert', 'upload', 'save', 'zoomIn', 'zoomOut', 'actual', 'fit']) {
       this.#disable(act, busy || !sheet);
     }
+    this.find('[data-act=invert]').hidden = layer !== 'mask';
     this.#press('[data-act=atOnce]', () => filling.atOnce);
     this.#welcome(!sheet);
     this.#syncValues();
@@ -170,6 +171,7 @@ const ACTIONS = {
   more: (editor) => editor.bars.unfold(),
   atOnce: (editor) => editor.filling.toggle(),
   clear: (editor) => editor.clear(),
+  invert: (editor) => editor.invert(),
   upload: (editor) => editor.bars.find('.gf-layer-file').click(),
   save: (editor) => editor.working(() => editor.desk.saveLayer(editor.layer)),
   showResult: (editor) => editor.desk.show(!editor.desk.showing),

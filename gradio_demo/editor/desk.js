@@ -98,6 +98,7 @@ class Desk {
     const tiles = await readInto(sheet.layers[name], blob, fileName, editor.palette);
     editor.reveal(name);
     if (tiles.length) editor.record({ what: name, tiles, sheet: null });
+    editor.filling.changed();
     editor.say('loaded', { layer: words(name) });
     editor.painter.refresh();
   }

@@ -27,6 +27,7 @@ const PLAIN_KEYS = {
 const CONTROL_KEYS = {
   z: (editor, shift) => editor.step(!shift),
   y: (editor) => editor.step(false),
+  i: (editor) => editor.invert(),
   o: (editor) => editor.openInput.click(),
   Enter: (editor) => editor.run(),
 };
@@ -44,6 +45,7 @@ const SHORTCUTS = [
   ['H', 'Hide or show the layer', '隐藏或显示图层', '레이어 숨기기/보이기', 'レイヤーの表示切替'],
   ['Ctrl+Z', 'Undo', '撤销', '실행 취소', '元に戻す'],
   ['Ctrl+Shift+Z | Ctrl+Y', 'Redo', '重做', '다시 실행', 'やり直す'],
+  ['Ctrl+I', 'Mask what is not masked, and nothing else', '反转蒙版', '마스크 반전', 'マスクを反転'],
   ['Esc', 'Take back the stroke that is being drawn; cancel the fill that runs', '取消正在绘制的笔画；取消正在进行的填充', '그리던 획 취소; 진행 중인 채우기 취소', '描いている途中の線を取り消す；実行中の補完をキャンセル'],
   ['Tab', 'Held, once there is a result: the picture before', '有结果后按住：显示之前的图片', '결과가 있을 때 누르고 있으면: 이전 그림', '結果があるとき押している間：前の画像'],
   ['Esc | Tab', 'One after the other: leave the picture (Shift+Tab: backwards)', '依次按下：离开图片（Shift+Tab：向后）', '차례로: 그림에서 나가기 (Shift+Tab: 뒤로)', '続けて押す：画像から出る（Shift+Tab：戻る）'],

@@ -32,14 +32,20 @@ async function readInto(layer, blob, name, palette) {
   context.drawImage(bitmap, 0, 0);
   picture.release();
   const pixelsOf = ({ left, top, width, height }) => context.getImageData(left, top, width, height);
-  return replaceAll(layer, pixelsOf, READERS[layer.name](layer, pixelsOf, { name, palette }));
+  return replaceAll(layer, (index) => pixelsOf(layer.place(index)), READERS[layer.name](layer, pixelsOf, { name, palette }));
+}
+
+/** Turn what is masked to what is not, and the other way round; what undo needs, as above. */
+function invert(mask) {
+  const convert = eachPixel((data, at) => white(data, at, FULL - data[at + 3]));
+  return replaceAll(mask, (index) => mask.read(index), convert);
 }
 
 function replaceAll(layer, pixelsOf, convert) {
   const tiles = [];
   for (const index of layer.everywhere()) {
     const before = layer.read(index);
-    const after = pixelsOf(layer.place(index));
+    const after = pixelsOf(index);
     convert(after.data);
     if (sameInk(before, after)) continue;
     tiles.push({ layer, index, packed: pack(before) });

@@ -214,6 +214,19 @@ class Editor {
     this.painter.refresh();
   }
 
+  /** Mask what is not masked, and nothing else. */
+  invert() {
+    this.hand.cancel();
+    return this.working(() => {
+      if (!this.sheet) throw new Problem('noPicture');
+      this.reveal('mask');
+      this.record({ what: 'mask', tiles: invert(this.sheet.layers.mask), sheet: null });
+      this.filling.changed();
+      this.say('inverted');
+      this.painter.refresh();
+    });
+  }
+
   /** Undo if `back`, otherwise redo. */
   step(back) {
     if (this.hand.cancel()) return this.say('cancelled');

@@ -52,6 +52,7 @@ const WORDS = {
   atOnceOn: ['What you mask now is filled at once', '现在蒙版画完即填充', '이제 마스크를 그리면 바로 채웁니다', '描いたマスクはすぐ補完されます'],
   atOnceOff: ['What you mask now waits for Fill', '现在需按“填充”', '이제 채우기를 눌러야 채웁니다', '「補完」を押すまで待ちます'],
   clear: ['Clear the layer', '清空图层', '레이어 비우기', 'レイヤーを消去'],
+  invert: ['Invert the mask', '反转蒙版', '마스크 반전', 'マスクを反転'],
   upload: ['Load the layer from a file', '从文件载入图层', '파일에서 레이어 불러오기', 'ファイルからレイヤーを読み込む'],
   save: ['Save the layer as PNG', '将图层存为 PNG', '레이어를 PNG로 저장', 'レイヤーを PNG で保存'],
 
@@ -89,6 +90,7 @@ const WORDS = {
   redone: ['Done again: {what}', '已重做：{what}', '다시 실행: {what}', 'やり直しました：{what}'],
   picture: ['picture', '图片', '그림', '画像'],
   cleared: ['{layer} cleared', '{layer}已清空', '{layer} 비움', '{layer}を消去しました'],
+  inverted: ['Mask inverted', '蒙版已反转', '마스크를 반전했습니다', 'マスクを反転しました'],
   loaded: ['{layer} loaded', '{layer}已载入', '{layer} 불러옴', '{layer}を読み込みました'],
   hidden: ['{layer} hidden; a fill still uses it', '{layer}已隐藏，填充时仍会使用', '{layer} 숨김 (채우기에는 쓰임)', '{layer}を隠しました（補完には使われます）'],
   shown: ['{layer} shown', '{layer}已显示', '{layer} 보임', '{layer}を表示しました'],
