@@ -1,6 +1,7 @@
 """The demo's editor in a real browser: fills at once, what is drawn meanwhile, and cancelling."""
 
 import pytest
+from demos import mask_file
 from editor_visits import DESKTOP, PHONE, SIZE, Arrived, EditorVisit
 
 pytest_plugins = ("editor_fixtures",)
@@ -82,6 +83,35 @@ def test_what_is_masked_while_a_fill_runs_is_filled_after_it_with_the_rest(at_on
     assert alpha[100, 80] == alpha[100, 220] == alpha[40, 150] == 255
     assert first.alpha("mask")[100, 220] == 0
     assert here.state("undo") == "3"
+
+
+def test_a_mask_from_a_file_while_a_fill_runs_is_filled_after_it(at_once, tmp_path):
+    here = at_once
+    mask = mask_file(tmp_path / "mask.png", SIZE, (200, 20, 280, 100))  # left, top, right, bottom
+    slowly(here)
+    here.stroke((80, 100))
+    here.wait(running="fill")
+    here.load_layer(mask)
+    here.wait(results=2, showing="true", running="")
+    first, second = runs(here)
+    assert second.picture() == first.picture()
+    alpha = second.alpha("mask")
+    assert alpha[60, 240] == 255 and alpha[100, 80] == 0
+
+
+def test_a_sample_that_is_opened_while_a_fill_runs_is_not_filled_unasked(at_once):
+    here = at_once
+    slowly(here)
+    here.stroke((80, 100))
+    here.wait(running="fill")
+    here.page.click("#sample input")
+    here.page.get_by_role("option", name="line").click()
+    here.wait(picture="line.jpg", busy="false")
+    assert here.state("running") == "fill"
+    here.wait(running="")
+    here.page.fill("#note textarea", "a note")
+    assert here.echo().layer("mask") is not None
+    assert len(runs(here)) == 1
 
 
 def test_undo_while_a_fill_runs_at_once_ends_it(at_once):

@@ -96,11 +96,7 @@ class Desk {
   async loadLayer(sheet, name, blob, fileName) {
     const { editor } = this;
     const tiles = await readInto(sheet.layers[name], blob, fileName, editor.palette);
-    editor.reveal(name);
-    if (tiles.length) editor.record({ what: name, tiles, sheet: null });
-    editor.filling.changed();
-    editor.say('loaded', { layer: words(name) });
-    editor.painter.refresh();
+    editor.replaced(name, tiles, 'loaded');
   }
 
   async saveLayer(name) {

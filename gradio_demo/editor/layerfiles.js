@@ -32,7 +32,8 @@ async function readInto(layer, blob, name, palette) {
   context.drawImage(bitmap, 0, 0);
   picture.release();
   const pixelsOf = ({ left, top, width, height }) => context.getImageData(left, top, width, height);
-  return replaceAll(layer, (index) => pixelsOf(layer.place(index)), READERS[layer.name](layer, pixelsOf, { name, palette }));
+  const convert = READERS[layer.name](layer, pixelsOf, { name, palette });
+  return replaceAll(layer, (index) => pixelsOf(layer.place(index)), convert);
 }
 
 /** Turn what is masked to what is not, and the other way round; what undo needs, as above. */

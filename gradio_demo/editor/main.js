@@ -203,15 +203,20 @@ class Editor {
     this.publish();
   }
 
+  /** A layer is another one as a whole; `tiles` is what undo needs. */
+  replaced(name, tiles, said) {
+    this.reveal(name);
+    if (tiles.length) this.record({ what: name, tiles, sheet: null });
+    this.say(said, { layer: words(name) });
+    this.painter.refresh();
+  }
+
   clear() {
-    this.reveal(this.layer);
     const layer = this.sheet.layers[this.layer];
     const tiles = [...layer.tiles.keys()].map((index) => ({ layer, index, packed: pack(layer.read(index)) }));
     for (const { index } of tiles) layer.remove(index);
-    if (tiles.length) this.record({ what: this.layer, tiles, sheet: null });
+    this.replaced(this.layer, tiles, 'cleared');
     this.filling.changed();
-    this.say('cleared', { layer: words(this.layer) });
-    this.painter.refresh();
   }
 
   /** Mask what is not masked, and nothing else. */
@@ -219,11 +224,8 @@ class Editor {
     this.hand.cancel();
     return this.working(() => {
       if (!this.sheet) throw new Problem('noPicture');
-      this.reveal('mask');
-      this.record({ what: 'mask', tiles: invert(this.sheet.layers.mask), sheet: null });
+      this.replaced('mask', invert(this.sheet.layers.mask), 'inverted');
       this.filling.changed();
-      this.say('inverted');
-      this.painter.refresh();
     });
   }
 

@@ -17,7 +17,10 @@ function listenForFiles(editor) {
   choose('.gf-camera-file', (file) => editor.desk.openFile(file));
   choose('.gf-layer-file', (file) => {
     const { sheet, layer } = editor;
-    editor.working(() => editor.desk.loadLayer(sheet, layer, file, file.name));
+    editor.working(async () => {
+      await editor.desk.loadLayer(sheet, layer, file, file.name);
+      editor.filling.changed();
+    });
   });
   root.addEventListener('dragover', (event) => {
     event.preventDefault();

@@ -90,7 +90,7 @@ const WORDS = {
   redone: ['Done again: {what}', '已重做：{what}', '다시 실행: {what}', 'やり直しました：{what}'],
   picture: ['picture', '图片', '그림', '画像'],
   cleared: ['{layer} cleared', '{layer}已清空', '{layer} 비움', '{layer}を消去しました'],
-  inverted: ['Mask inverted', '蒙版已反转', '마스크를 반전했습니다', 'マスクを反転しました'],
+  inverted: ['{layer} inverted', '{layer}已反转', '{layer} 반전', '{layer}を反転しました'],
   loaded: ['{layer} loaded', '{layer}已载入', '{layer} 불러옴', '{layer}を読み込みました'],
   hidden: ['{layer} hidden; a fill still uses it', '{layer}已隐藏，填充时仍会使用', '{layer} 숨김 (채우기에는 쓰임)', '{layer}を隠しました（補完には使われます）'],
   shown: ['{layer} shown', '{layer}已显示', '{layer} 보임', '{layer}を表示しました'],
