@@ -16,6 +16,8 @@ from gradio.data_classes import FileData, GradioModel
 from gradio.events import EventListener, Events
 from pydantic import Field
 
+from gradio_demo.page import when_over
+
 LAYERS = ("mask", "sketch", "color", "semantic")
 HERE = Path(__file__).parent / "editor"
 SCRIPTS = (
@@ -55,8 +57,7 @@ def begins(job: str) -> str:
 
 def shown_while_running(event: Any, job: str) -> Any:
     """Tell the editor when an event whose `js` is `begins(job)` has ended, however; the event."""
-    for ended in (event.then, event.failure):  # Gradio's "then" does not follow a failure
-        ended(None, None, None, js=f"() => window.gatefill.end('{job}')", api_visibility="private")
+    when_over(event, f"() => window.gatefill.end('{job}')")
     return event
 
 

@@ -243,8 +243,13 @@ def settled(event: Any, line: gr.HTML) -> None:
     The last word of a job that was cancelled can arrive after that of its end: of Gradio's events
     "then" comes after all of them.
     """
+    when_over(event, OVER, line)
+
+
+def when_over(event: Any, js: str, line: gr.HTML | None = None) -> None:
+    """Do `js` once a job has ended, however; `line` is what it takes and gives."""
     for ended in (event.then, event.failure):  # Gradio's "then" does not follow a failure
-        ended(None, line, line, js=OVER, api_visibility="private")
+        ended(None, line, line, js=js, api_visibility="private")
 
 
 def cancels(triggers: list[Any], jobs: list[Any], line: gr.HTML, js: str = "") -> None:
